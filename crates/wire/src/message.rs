@@ -1,0 +1,326 @@
+//! What steering frames say: requests, responses and trailers, as CBOR maps.
+//!
+//! Maps are strict: an unknown key, a key twice, or bytes after the map are
+//! errors. A later version of the protocol changes the preface, not the maps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Most arguments in a request.
+pub const MAX_ARGS: usize = 64;
+
+/// Most bytes of a job's name, an argument's name, or an argument's value.
+pub const MAX_TEXT_LEN: usize = 1024;
+
+/// Most bytes of a verifier's nonce; what the NSM takes (1024) less room for ours.
+pub const MAX_NONCE_LEN: usize = 512;
+
+/// A request's id: 16 bytes that the client draws at random and never reuses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub [u8; 16]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = ByteBuf::deserialize(deserializer)?;
+        let id = <[u8; 16]>::try_from(bytes.as_slice());
+        id.map(Self).map_err(|_| D::Error::invalid_length(bytes.len(), &"16 bytes"))
+    }
+}
+
+/// Payload of a `REQUEST` frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The client's id for this request; comes back in the response.
+    pub id: RequestId,
+    /// Milliseconds from arrival until the service gives up; the manifest caps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// What a client can ask. There is nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Call {
+    /// Run a job of the manifest over the body that follows.
+    Run(Run),
+    /// Give an attestation document. No body.
+    Attest(Attest),
+    /// Take over AWS credentials. No body.
+    Credentials(Credentials),
+    /// Say how the service is. No body.
+    Status {},
+}
+
+/// Arguments of [`Call::Run`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Name of the job in the manifest.
+    pub job: String,
+    /// The arguments that the job declares, no more and no fewer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
+    pub args: BTreeMap<String, String>,
+    /// X25519 public key (32 bytes) to seal the result to; for jobs that seal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_to: Option<ByteBuf>,
+    /// The data owner's nonce for the attestation of a sealed result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<ByteBuf>,
+}
+
+/// Arguments of [`Call::Attest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attest {
+    /// The verifier's nonce, at most [`MAX_NONCE_LEN`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<ByteBuf>,
+}
+
+/// AWS credentials, as the parent's instance role gives them. They authorise;
+/// they protect nothing from the parent, who has them anyway.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret access key.
+    pub secret_access_key: String,
+    /// Session token of temporary credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<String>,
+    /// When they expire, in seconds since 1970-01-01T00:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+/// Payload of a `RESPONSE` frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// The request's id.
+    pub id: RequestId,
+    /// What the call gave.
+    pub outcome: Outcome,
+}
+
+/// What a call gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// The job runs; its result follows as the body.
+    Run {
+        /// Form of the body.
+        protect: Protect,
+    },
+    /// An attestation document.
+    Attest {
+        /// COSE_Sign1 bytes.
+        document: ByteBuf,
+    },
+    /// The credentials are in use.
+    Credentials {},
+    /// How the service is.
+    Status(Status),
+}
+
+/// Form in which a result leaves the enclave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protect {
+    /// In the clear.
+    None,
+    /// An AWS Encryption SDK message.
+    Kms,
+    /// A sealed stream.
+    Seal,
+}
+
+/// Payload of [`Outcome::Status`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Version of the service.
+    pub version: String,
+    /// The enclave's id as its NSM has it.
+    pub module_id: String,
+    /// Whether the enclave runs in debug mode.
+    pub debug: bool,
+    /// Whether credentials are present and not expired.
+    pub credentials: bool,
+    /// Names of the jobs.
+    pub jobs: Vec<String>,
+}
+
+/// Payload of an `END` frame: what must have arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trailer {
+    /// Bytes in the `DATA` frames of this body. The receiver compares.
+    pub bytes: u64,
+    /// Records processed; from the service, for operations on records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+}
+
+/// Why the payload of a steering frame cannot be read. The sender's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Not the CBOR map that the frame calls for.
+    #[error("the payload is not the CBOR map that this frame calls for")]
+    Cbor,
+    /// A count or length inside is over its limit.
+    #[error("{0} is longer than the protocol allows")]
+    TooLong(&'static str),
+}
+
+/// A payload of a steering frame.
+pub trait Payload: Serialize + DeserializeOwned {
+    /// Checks the limits that CBOR alone does not.
+    ///
+    /// # Errors
+    /// [`MessageError::TooLong`].
+    fn check(&self) -> Result<(), MessageError> {
+        Ok(())
+    }
+
+    /// Reads the payload; refuses unknown or repeated keys and trailing bytes.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    fn decode(cbor: &[u8]) -> Result<Self, MessageError> {
+        let payload: Self = serde_cbor::from_slice(cbor).map_err(|_| MessageError::Cbor)?;
+        payload.check()?;
+        Ok(payload)
+    }
+
+    /// Writes the payload.
+    ///
+    /// # Errors
+    /// [`MessageError::TooLong`] when a reader would refuse it.
+    fn encode(&self) -> Result<Vec<u8>, MessageError> {
+        self.check()?;
+        serde_cbor::to_vec(self).map_err(|_| MessageError::Cbor)
+    }
+}
+
+impl Payload for Request {
+    fn check(&self) -> Result<(), MessageError> {
+        match &self.call {
+            Call::Run(run) => run.check(),
+            Call::Attest(attest) => check_nonce(attest.nonce.as_ref()),
+            Call::Credentials(credentials) => credentials.check(),
+            Call::Status {} => Ok(()),
+        }
+    }
+}
+
+impl Payload for Response {}
+impl Payload for Trailer {}
+impl Payload for crate::ErrorBody {}
+
+impl Run {
+    fn check(&self) -> Result<(), MessageError> {
+        if self.args.len() > MAX_ARGS {
+            return Err(MessageError::TooLong("the list of arguments"));
+        }
+        let mut texts = self.args.iter().flat_map(|(name, value)| [name, value]);
+        if self.job.len() > MAX_TEXT_LEN || texts.any(|text| text.len() > MAX_TEXT_LEN) {
+            return Err(MessageError::TooLong("a job's name or an argument"));
+        }
+        if self.seal_to.as_ref().is_some_and(|key| key.len() > MAX_NONCE_LEN) {
+            return Err(MessageError::TooLong("seal_to"));
+        }
+        check_nonce(self.nonce.as_ref())
+    }
+}
+
+impl Credentials {
+    fn check(&self) -> Result<(), MessageError> {
+        let token = self.session_token.as_ref().map_or(0, String::len);
+        if self.access_key_id.len() > MAX_TEXT_LEN
+            || self.secret_access_key.len() > MAX_TEXT_LEN
+            || token > MAX_TOKEN_LEN
+        {
+            return Err(MessageError::TooLong("a credential"));
+        }
+        Ok(())
+    }
+}
+
+fn check_nonce(nonce: Option<&ByteBuf>) -> Result<(), MessageError> {
+    match nonce {
+        Some(nonce) if nonce.len() > MAX_NONCE_LEN => Err(MessageError::TooLong("the nonce")),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a map and refuses a key that comes twice, which serde's own would
+/// let pass with the last value.
+pub(crate) fn unique_map<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    struct Unique<K, V>(PhantomData<(K, V)>);
+
+    impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Unique<K, V> {
+        type Value = BTreeMap<K, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map without repeated keys")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = access.next_entry()? {
+                if map.insert(key, value).is_some() {
+                    return Err(A::Error::custom("a key comes twice"));
+                }
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(Unique(PhantomData))
+}
+
+/// Most bytes of a session token; AWS's are about 1 KiB and have no stated limit.
+const MAX_TOKEN_LEN: usize = 16 << 10;
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;
