@@ -1,0 +1,167 @@
+//! AWS Encryption SDK messages, opened and written as a stream.
+//!
+//! The service feeds an [`Opener`] what arrives from the parent and a
+//! [`Sealer`] what it wants to send back; both hold at most one frame, whatever
+//! the length of the message. Nothing that arrives is trusted: the header is
+//! parsed within [`Limits`], its key commitment and tag are checked before the
+//! first frame, and plaintext leaves frame by frame, each after its own tag.
+//!
+//! ```text
+//! bytes ─▶ Header::parse ─▶ (KMS: data key) ─▶ Opener::new ─▶ open, open, … ─▶ finish
+//! ```
+//!
+//! What is covered: message format 2, framed content, the two key-committing
+//! algorithm suites ([`Suite`]). Everything else is refused by name.
+//!
+//! ```text
+//! message = header ‖ frame ‖ … ‖ final frame [‖ footer]        integers big-endian
+//! header  = 02 ‖ suite u16 ‖ message id 32 ‖ context ‖ encrypted data keys
+//!           ‖ 02 ‖ frame length u32 ‖ commitment 32 ‖ tag 16
+//! frame   = number u32 ‖ IV 12 ‖ ciphertext ‖ tag 16
+//! final   = FFFFFFFF ‖ number u32 ‖ IV 12 ‖ length u32 ‖ ciphertext ‖ tag 16
+//! footer  = length u16 ‖ ECDSA signature (DER)                 signed suite only
+//! ```
+//!
+//! Source: <https://docs.aws.amazon.com/encryption-sdk/latest/developer-guide/message-format.html>
+//! and the specification, github.com/awslabs/aws-encryption-sdk-specification.
+
+mod context;
+mod cursor;
+mod frame;
+mod header;
+mod keys;
+mod opener;
+mod sealer;
+mod signature;
+mod suite;
+
+pub use context::{ContextError, EncryptionContext, PUBLIC_KEY, RESERVED_PREFIX};
+pub use header::{EncryptedDataKey, Header};
+pub use opener::Opener;
+pub use sealer::{FrameLen, Sealer};
+pub use signature::Signer;
+pub use suite::Suite;
+
+/// Bounds on what a message may make its reader hold.
+///
+/// Each is compared before memory is taken for what it bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest header, in bytes, its tag included.
+    ///
+    /// The format allows a context of 64 KiB and any number of encrypted data
+    /// keys of 192 KiB; KMS takes contexts of at most 8 KiB and makes
+    /// encrypted data keys of about 200 bytes. 64 KiB leaves room for both.
+    pub max_header_len: usize,
+    /// Most encrypted data keys in one header.
+    ///
+    /// Each may cost a call to KMS. Producers write one for each KMS key that
+    /// may open the message: one as a rule, a handful for several Regions.
+    pub max_encrypted_data_keys: usize,
+    /// Longest frame, in bytes of plaintext.
+    ///
+    /// A frame has to be held whole before its tag can be checked, so this
+    /// bounds memory per message. The SDKs write 4 KiB; producers of large
+    /// files choose up to some MiB.
+    pub max_frame_len: usize,
+}
+
+impl Limits {
+    /// What [`Limits::default`] returns, and what [`Sealer`] keeps to.
+    pub const DEFAULT: Self = Self {
+        max_header_len: 64 * 1024,
+        max_encrypted_data_keys: 8,
+        max_frame_len: 8 * 1024 * 1024,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What is wrong with a header, found before any key is asked for.
+///
+/// All of it is the sender's doing, and none of it depends on a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The first byte names no message format that is read here.
+    #[error("message format version {0} is not supported")]
+    UnsupportedVersion(u8),
+    /// The algorithm suite does not commit to its key: a ciphertext could be
+    /// made that opens under two keys.
+    #[error("algorithm suite {0:#06x} is not key-committing")]
+    NotKeyCommitting(u16),
+    /// No such algorithm suite.
+    #[error("algorithm suite {0:#06x} is not supported")]
+    UnsupportedSuite(u16),
+    /// The header is longer than [`Limits::max_header_len`].
+    #[error("the header is longer than {0} bytes")]
+    HeaderTooLong(usize),
+    /// The encryption context is malformed.
+    #[error("encryption context: {0}")]
+    Context(#[from] ContextError),
+    /// A header without an encrypted data key.
+    #[error("the header holds no encrypted data key")]
+    NoEncryptedDataKeys,
+    /// More encrypted data keys than [`Limits::max_encrypted_data_keys`].
+    #[error("{0} encrypted data keys are too many")]
+    TooManyEncryptedDataKeys(u16),
+    /// A key provider id is not UTF-8.
+    #[error("a key provider id is not UTF-8")]
+    ProviderIdNotUtf8,
+    /// The content type is not "framed" (2).
+    #[error("content type {0} is not supported")]
+    UnsupportedContentType(u8),
+    /// Framed content with a frame length of zero.
+    #[error("the frame length is zero")]
+    FrameLenZero,
+    /// The frame length is above [`Limits::max_frame_len`].
+    #[error("frames of {0} bytes are too long")]
+    FrameTooLong(u32),
+    /// A signed suite whose context holds no verification key.
+    #[error("the suite is signed, but the context holds no verification key")]
+    VerificationKeyMissing,
+    /// A verification key in the context of a suite that is not signed.
+    #[error("the suite is not signed, but the context holds a verification key")]
+    VerificationKeyUnexpected,
+    /// The verification key is not the base64 of a compressed point.
+    #[error("the verification key is malformed")]
+    VerificationKeyMalformed,
+}
+
+/// The message could not be opened.
+///
+/// Wrong key, wrong commitment, a changed, missing, repeated or moved byte: one
+/// and the same answer, so that it can not serve as an oracle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("decryption failed")]
+pub struct DecryptFailed;
+
+/// Why a message could not be written; nothing of it is the reader's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The context holds a key that starts with [`RESERVED_PREFIX`], or can not
+    /// be encoded.
+    #[error("encryption context: {0}")]
+    Context(#[from] ContextError),
+    /// No encrypted data key: nobody could open the message.
+    #[error("no encrypted data key was given")]
+    NoEncryptedDataKeys,
+    /// More encrypted data keys than [`Limits::DEFAULT`] lets a reader accept.
+    #[error("{0} encrypted data keys are too many")]
+    TooManyEncryptedDataKeys(usize),
+    /// The header would be longer than [`Limits::DEFAULT`] lets a reader accept.
+    #[error("the header would be longer than {0} bytes")]
+    HeaderTooLong(usize),
+    /// The message would need more than 2³² − 1 frames.
+    #[error("the message is too long for its frame length")]
+    MessageTooLong,
+    /// An earlier call failed; the message must not be completed.
+    #[error("writing the message failed earlier")]
+    Failed,
+    /// The cryptographic library or its random source failed.
+    #[error("the cryptographic library failed")]
+    Crypto,
+}

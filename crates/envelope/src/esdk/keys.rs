@@ -1,0 +1,244 @@
+//! Every key and every nonce of a message: the only file that makes either.
+//!
+//! Used by the opener and the sealer. For message format 2 (RFC 5869 names):
+//!
+//! ```text
+//! PRK            = HKDF-Extract(SHA-512, salt = message id, data key)
+//! commitment     = HKDF-Expand(PRK, "COMMITKEY", 32)
+//! encryption key = HKDF-Expand(PRK, suite id ‖ "DERIVEKEY", 32)
+//! header nonce   = 12 zero bytes
+//! frame nonce    = frame number, 12 bytes big-endian, from 1
+//! ```
+//!
+//! Each message has its own random id and so its own encryption key; within it
+//! a nonce is a [`FrameNumber`], which can be had once and used once.
+
+use std::num::NonZeroU32;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::{hkdf, rand};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{DecryptFailed, SealError, Suite};
+use crate::DataKey;
+
+/// Length of the tag after each ciphertext, in bytes.
+pub(super) const TAG_LEN: usize = 16;
+
+/// A message's id, random, the salt of its key derivation.
+pub(super) type MessageId = [u8; 32];
+
+/// What a header holds to commit to its data key.
+pub(super) type Commitment = [u8; 32];
+
+/// A fresh message id.
+pub(super) fn random_message_id() -> Result<MessageId, SealError> {
+    let mut id = [0; 32];
+    rand::fill(&mut id).map_err(|_| SealError::Crypto)?;
+    Ok(id)
+}
+
+/// The key that header and frames of one message are encrypted under.
+///
+/// For a message that is read, it exists only if the commitment matched.
+pub(super) struct MessageKey(LessSafeKey);
+
+impl MessageKey {
+    /// The key of a message that is read.
+    pub(super) fn committed(
+        data_key: &DataKey,
+        suite: Suite,
+        message_id: &MessageId,
+        commitment: &Commitment,
+    ) -> Result<Self, DecryptFailed> {
+        let prk = extract(message_id, data_key);
+        let mut expected = [0; 32];
+        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-commit-key-derivation-settings
+        expand(&prk, &[COMMIT_LABEL], &mut expected).map_err(|_| DecryptFailed)?;
+        if !bool::from(expected.ct_eq(commitment)) {
+            return Err(DecryptFailed);
+        }
+        Self::derive(&prk, suite).map_err(|_| DecryptFailed)
+    }
+
+    /// The key of a message that is written, and what commits to it.
+    pub(super) fn committing(
+        data_key: &DataKey,
+        suite: Suite,
+        message_id: &MessageId,
+    ) -> Result<(Self, Commitment), SealError> {
+        let prk = extract(message_id, data_key);
+        let mut commitment = [0; 32];
+        expand(&prk, &[COMMIT_LABEL], &mut commitment).map_err(|_| SealError::Crypto)?;
+        let key = Self::derive(&prk, suite).map_err(|_| SealError::Crypto)?;
+        Ok((key, commitment))
+    }
+
+    /// Checks the tag over a header.
+    pub(super) fn verify_header(&self, header: &[u8], tag: &[u8]) -> Result<(), DecryptFailed> {
+        self.0
+            .open_separate_gather(header_nonce(), Aad::from(header), &[], tag, &mut [])
+            .map_err(|_| DecryptFailed)
+    }
+
+    /// The tag over a header.
+    pub(super) fn tag_header(&self, header: &[u8]) -> Result<[u8; TAG_LEN], SealError> {
+        let mut tag = [0; TAG_LEN];
+        self.0
+            .seal_out_of_place_scatter(
+                header_nonce(),
+                Aad::from(header),
+                &[],
+                &mut [],
+                &[],
+                &mut tag,
+            )
+            .map_err(|_| SealError::Crypto)?;
+        Ok(tag)
+    }
+
+    /// Opens a frame from `ciphertext` into `plaintext`, of the same length.
+    ///
+    /// After an error `plaintext` holds nothing that may be used.
+    pub(super) fn open_frame(
+        &self,
+        number: FrameNumber,
+        aad: impl AsRef<[u8]>,
+        ciphertext: &[u8],
+        tag: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), DecryptFailed> {
+        self.0
+            .open_separate_gather(number.into_nonce(), Aad::from(aad), ciphertext, tag, plaintext)
+            .map_err(|_| DecryptFailed)
+    }
+
+    /// Seals `plaintext` into `ciphertext`, of the same length, and `tag`.
+    pub(super) fn seal_frame(
+        &self,
+        number: FrameNumber,
+        aad: impl AsRef<[u8]>,
+        plaintext: &[u8],
+        ciphertext: &mut [u8],
+        tag: &mut [u8],
+    ) -> Result<(), SealError> {
+        let nonce = number.into_nonce();
+        self.0
+            .seal_out_of_place_scatter(nonce, Aad::from(aad), plaintext, ciphertext, &[], tag)
+            .map_err(|_| SealError::Crypto)
+    }
+
+    fn derive(prk: &hkdf::Prk, suite: Suite) -> Result<Self, Unspecified> {
+        let mut key = Zeroizing::new([0; 32]);
+        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings
+        expand(prk, &[&suite.id().to_be_bytes(), DERIVE_LABEL], &mut key)?;
+        Ok(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_slice())?)))
+    }
+}
+
+/// Whether a frame is the last of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    Regular,
+    Final,
+}
+
+/// Gives out the numbers 1 to 2³² − 1, each once, in order.
+pub(super) struct FrameCounter {
+    next: Option<NonZeroU32>,
+}
+
+impl FrameCounter {
+    pub(super) const fn new() -> Self {
+        Self { next: Some(NonZeroU32::MIN) }
+    }
+
+    /// The number that [`FrameCounter::take`] would give for a final frame.
+    pub(super) fn peek(&self) -> Option<u32> {
+        self.next.map(NonZeroU32::get)
+    }
+
+    /// The next number; `None` when all are used. The largest is kept for a
+    /// final frame: as a regular frame's it would read as the final mark.
+    pub(super) fn take(&mut self, kind: FrameKind) -> Option<FrameNumber> {
+        let number = self.next?;
+        if kind == FrameKind::Regular && number == NonZeroU32::MAX {
+            return None;
+        }
+        self.next = number.checked_add(1);
+        Some(FrameNumber(number.get()))
+    }
+
+    #[cfg(test)]
+    pub(super) const fn starting_at(next: NonZeroU32) -> Self {
+        Self { next: Some(next) }
+    }
+}
+
+/// The number of one frame, and with it its nonce: neither copied nor cloned,
+/// and used up by the one encryption it is good for.
+#[derive(Debug)]
+pub(super) struct FrameNumber(u32);
+
+impl FrameNumber {
+    pub(super) const fn get(&self) -> u32 {
+        self.0
+    }
+
+    fn into_nonce(self) -> Nonce {
+        Nonce::assume_unique_for_key(frame_iv(self.0))
+    }
+}
+
+/// The 12 bytes that a frame carries as its IV.
+pub(super) fn frame_iv(number: u32) -> [u8; NONCE_LEN] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+}
+
+fn header_nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+fn extract(message_id: &MessageId, data_key: &DataKey) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA512, message_id).extract(data_key.expose())
+}
+
+/// Fills `key` in place: a key returned by value would leave a copy on the stack.
+fn expand(prk: &hkdf::Prk, info: &[&[u8]], key: &mut [u8; 32]) -> Result<(), Unspecified> {
+    prk.expand(info, KeyLen)?.fill(key)
+}
+
+/// Length of an expanded key, for aws-lc-rs.
+struct KeyLen;
+
+impl hkdf::KeyType for KeyLen {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+const COMMIT_LABEL: &[u8] = b"COMMITKEY";
+const DERIVE_LABEL: &[u8] = b"DERIVEKEY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_numbers_neither_wrap_nor_repeat() {
+        let mut counter = FrameCounter::new();
+        assert_eq!(counter.peek(), Some(1));
+        assert_eq!(counter.take(FrameKind::Regular).unwrap().get(), 1);
+        assert_eq!(counter.take(FrameKind::Regular).unwrap().get(), 2);
+
+        let mut counter = FrameCounter::starting_at(NonZeroU32::MAX);
+        assert!(counter.take(FrameKind::Regular).is_none(), "it would read as the final mark");
+        assert_eq!(counter.take(FrameKind::Final).unwrap().get(), u32::MAX);
+        assert_eq!(counter.peek(), None);
+        assert!(counter.take(FrameKind::Regular).is_none());
+        assert!(counter.take(FrameKind::Final).is_none());
+    }
+}

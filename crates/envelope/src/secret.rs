@@ -1,0 +1,197 @@
+//! Secret types: bytes that must not outlive their use.
+//!
+//! Every plaintext and every key in the service lives in one of these two
+//! types. Neither implements `Debug`, `Clone`, `Display` or `Serialize`, so a
+//! secret cannot be logged, copied or encoded by accident; both overwrite their
+//! memory when dropped.
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A 256-bit data key, as KMS generates and decrypts it.
+#[derive(ZeroizeOnDrop)]
+pub struct DataKey([u8; Self::LEN]);
+
+impl DataKey {
+    /// Length of a data key in bytes.
+    pub const LEN: usize = 32;
+
+    /// Takes exactly [`DataKey::LEN`] bytes; `None` for any other length.
+    ///
+    /// The caller still owns `bytes` and must see to their erasure.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        // Filled in place: an array built first and moved in would leave its
+        // bytes behind on the stack.
+        let mut key = Self([0; Self::LEN]);
+        if bytes.len() != Self::LEN {
+            return None;
+        }
+        key.0.copy_from_slice(bytes);
+        Some(key)
+    }
+
+    /// The key bytes, for the one call that needs them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+}
+
+impl PartialEq for DataKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for DataKey {}
+
+/// A growable buffer of plaintext that is erased on drop, on growth and when
+/// bytes are taken off its front.
+#[derive(Default)]
+pub struct SecretBuf {
+    bytes: Vec<u8>,
+}
+
+impl SecretBuf {
+    /// An empty buffer; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// An empty buffer with room for `capacity` bytes.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// Takes over `bytes` without copying them.
+    #[must_use]
+    pub const fn from_vec(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// Number of bytes held.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no bytes are held.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes held.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes held, to be changed in place.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Appends `bytes`.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends one byte.
+    pub fn push(&mut self, byte: u8) {
+        self.reserve(1);
+        self.bytes.push(byte);
+    }
+
+    /// Appends `len` zero bytes and returns them, to be written in place.
+    pub fn grow(&mut self, len: usize) -> &mut [u8] {
+        self.reserve(len);
+        let start = self.bytes.len();
+        self.bytes.resize(start.saturating_add(len), 0);
+        self.bytes.get_mut(start..).unwrap_or_default()
+    }
+
+    /// Makes room for `additional` more bytes; the old memory is erased when
+    /// the bytes have to move.
+    pub fn reserve(&mut self, additional: usize) {
+        let needed = self.bytes.len().saturating_add(additional);
+        if needed <= self.bytes.capacity() {
+            return;
+        }
+        let mut grown = Vec::with_capacity(needed.max(self.bytes.capacity().saturating_mul(2)));
+        grown.extend_from_slice(&self.bytes);
+        self.bytes.zeroize();
+        self.bytes = grown;
+    }
+
+    /// Shortens to `len` bytes, erasing the rest; no effect when already shorter.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(tail) = self.bytes.get_mut(len..) {
+            tail.zeroize();
+            self.bytes.truncate(len);
+        }
+    }
+
+    /// Removes the first `count` bytes (all, when there are fewer), moving the
+    /// rest to the front and erasing where they stood.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.bytes.len());
+        let keep = self.bytes.len().saturating_sub(count);
+        self.bytes.copy_within(count.., 0);
+        self.truncate(keep);
+    }
+
+    /// Erases all bytes and keeps the memory for the next use.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+}
+
+impl Drop for SecretBuf {
+    fn drop(&mut self) {
+        // `Vec::zeroize` covers the spare capacity too.
+        self.bytes.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretBuf {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_key_of_any_other_length_is_refused() {
+        assert!(DataKey::from_slice(&[1; 31]).is_none());
+        assert!(DataKey::from_slice(&[1; 33]).is_none());
+        assert!(DataKey::from_slice(&[1; 32]).is_some_and(|k| k.expose() == &[1; 32]));
+    }
+
+    #[test]
+    fn consumed_and_truncated_bytes_are_erased_in_place() {
+        let mut buf = SecretBuf::with_capacity(16);
+        buf.extend_from_slice(b"secret-and-rest");
+        buf.consume(7);
+        assert_eq!(buf.expose(), b"and-rest");
+        buf.truncate(3);
+        assert_eq!(buf.expose(), b"and");
+        // What stood behind the length comes back as zeros when the length is raised again.
+        buf.bytes.resize(15, 0xff);
+        buf.bytes.truncate(3);
+        assert_eq!(buf.grow(4), [0; 4]);
+    }
+
+    #[test]
+    fn growth_keeps_the_bytes() {
+        let mut buf = SecretBuf::new();
+        for i in 0..=255 {
+            buf.push(i);
+        }
+        assert_eq!(buf.len(), 256);
+        assert!(buf.expose().iter().enumerate().all(|(i, b)| i == usize::from(*b)));
+    }
+}

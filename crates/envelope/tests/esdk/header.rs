@@ -1,0 +1,191 @@
+//! Headers that must not be accepted, and each limit at its bound and one past.
+
+use proptest::prelude::*;
+use strongroom_envelope::esdk::{ContextError, FormatError, Header, Limits};
+
+use crate::oracle::encode_context;
+use crate::support::{seal, seal_signed};
+
+/// A header by its parts, none of which need be right.
+#[derive(Clone)]
+struct Raw {
+    version: u8,
+    suite: u16,
+    context: Vec<u8>,
+    keys: Vec<[Vec<u8>; 3]>,
+    content_type: u8,
+    frame_len: u32,
+}
+
+impl Raw {
+    fn good() -> Self {
+        Self {
+            version: 2,
+            suite: 0x0478,
+            context: encode_context(&[("k".into(), "v".into())]),
+            keys: vec![[b"aws-kms".to_vec(), b"arn".to_vec(), vec![1; 10]]],
+            content_type: 2,
+            frame_len: 4096,
+        }
+    }
+
+    fn signed(public_key: &str) -> Self {
+        let context = encode_context(&[("aws-crypto-public-key".into(), public_key.into())]);
+        Self { suite: 0x0578, context, ..Self::good() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let field = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+        let mut out = vec![self.version];
+        out.extend(self.suite.to_be_bytes());
+        out.extend([5; 32]);
+        out.extend(field(&self.context));
+        out.extend((self.keys.len() as u16).to_be_bytes());
+        out.extend(self.keys.iter().flatten().flat_map(|part| field(part)));
+        out.push(self.content_type);
+        out.extend(self.frame_len.to_be_bytes());
+        out.extend([6; 32 + 16]);
+        out
+    }
+
+    fn parse(&self) -> Result<Header, FormatError> {
+        parse(&self.bytes(), &Limits::default())
+    }
+}
+
+fn parse(bytes: &[u8], limits: &Limits) -> Result<Header, FormatError> {
+    let (header, len) = Header::parse(bytes, limits)?.expect("the header is whole");
+    assert_eq!(len, bytes.len());
+    Ok(header)
+}
+
+#[track_caller]
+fn assert_error(raw: &Raw, expected: FormatError) {
+    assert_eq!(raw.parse().unwrap_err(), expected);
+}
+
+proptest! {
+    #[test]
+    fn every_beginning_of_a_header_is_incomplete(at: prop::sample::Index, signed: bool) {
+        let message = if signed { seal_signed(b"x", 9) } else { seal(b"x", 9) };
+        let (_, len) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
+        let parsed = Header::parse(&message[..at.index(len)], &Limits::default());
+        prop_assert!(parsed.unwrap().is_none());
+    }
+
+    #[test]
+    fn bytes_behind_a_header_are_left_alone(tail in prop::collection::vec(any::<u8>(), 0..50)) {
+        let bytes = Raw::good().bytes();
+        let longer = [&bytes[..], &tail].concat();
+        let (_, len) = Header::parse(&longer, &Limits::default()).unwrap().unwrap();
+        prop_assert_eq!(len, bytes.len());
+    }
+}
+
+#[test]
+fn unknown_version_is_refused_at_its_first_byte() {
+    for version in [0, 3, 0x80, 0xFF] {
+        let parsed = Header::parse(&[version], &Limits::default());
+        assert_eq!(parsed.unwrap_err(), FormatError::UnsupportedVersion(version));
+    }
+}
+
+#[test]
+fn suites_without_key_commitment_are_refused_by_name() {
+    for suite in [0x0014, 0x0046, 0x0078, 0x0114, 0x0146, 0x0178, 0x0214, 0x0346, 0x0378] {
+        assert_error(&Raw { suite, ..Raw::good() }, FormatError::NotKeyCommitting(suite));
+        let [high, low] = suite.to_be_bytes();
+        let version_1 = Header::parse(&[1, 0x80, high, low], &Limits::default());
+        assert_eq!(version_1.unwrap_err(), FormatError::NotKeyCommitting(suite));
+    }
+    for suite in [0, 0x0479, 0x7804, 0xFFFF] {
+        assert_error(&Raw { suite, ..Raw::good() }, FormatError::UnsupportedSuite(suite));
+    }
+    let version_1 = Header::parse(&[1, 0x80, 4, 0x78], &Limits::default());
+    assert_eq!(version_1.unwrap_err(), FormatError::UnsupportedVersion(1));
+}
+
+//= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/data-format/message-header.md#encrypted-data-key-count
+#[test]
+fn encrypted_data_keys_are_counted_before_they_are_read() {
+    let with = |count| Raw { keys: vec![Raw::good().keys[0].clone(); count], ..Raw::good() };
+    assert_error(&with(0), FormatError::NoEncryptedDataKeys);
+    assert_eq!(with(8).parse().unwrap().encrypted_data_keys().len(), 8);
+    assert_error(&with(9), FormatError::TooManyEncryptedDataKeys(9));
+    // The count is enough: none of the thousands has to arrive.
+    let mut bytes = with(1).bytes();
+    let count_at = 35 + 2 + Raw::good().context.len();
+    bytes.truncate(count_at);
+    bytes.extend([0xFF, 0xFF]);
+    let parsed = Header::parse(&bytes, &Limits::default());
+    assert_eq!(parsed.unwrap_err(), FormatError::TooManyEncryptedDataKeys(0xFFFF));
+
+    let mut raw = Raw::good();
+    raw.keys[0][0] = vec![0xC3];
+    assert_error(&raw, FormatError::ProviderIdNotUtf8);
+}
+
+#[test]
+fn header_is_read_up_to_its_limit_and_no_further() {
+    let bytes = Raw::good().bytes();
+    let limit = |max_header_len| Limits { max_header_len, ..Limits::default() };
+    parse(&bytes, &limit(bytes.len())).unwrap();
+    let parsed = Header::parse(&bytes, &limit(bytes.len() - 1));
+    assert_eq!(parsed.unwrap_err(), FormatError::HeaderTooLong(bytes.len() - 1));
+    // Without the last byte there is nothing to wait for either.
+    let parsed = Header::parse(&bytes[..bytes.len() - 1], &limit(bytes.len() - 1));
+    assert_eq!(parsed.unwrap_err(), FormatError::HeaderTooLong(bytes.len() - 1));
+    let parsed = Header::parse(&bytes[..bytes.len() - 2], &limit(bytes.len() - 1));
+    assert!(parsed.unwrap().is_none());
+}
+
+//= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/data-format/message-header.md#frame-length
+#[test]
+fn frame_length_is_bounded() {
+    let with = |frame_len| Raw { frame_len, ..Raw::good() };
+    assert_error(&with(0), FormatError::FrameLenZero);
+    assert_eq!(with(1).parse().unwrap().frame_len(), 1);
+    assert_eq!(with(8 << 20).parse().unwrap().frame_len(), 8 << 20);
+    assert_error(&with((8 << 20) + 1), FormatError::FrameTooLong((8 << 20) + 1));
+    assert_error(&with(u32::MAX), FormatError::FrameTooLong(u32::MAX));
+    for content_type in [0, 1, 3] {
+        let raw = Raw { content_type, ..Raw::good() };
+        assert_error(&raw, FormatError::UnsupportedContentType(content_type));
+    }
+}
+
+//= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/default-cmm.md#decrypt-materials
+#[test]
+fn verification_key_stands_in_signed_headers_only() {
+    let point = "A".repeat(64) + "AA==";
+    let compressed = "A".to_owned() + "g" + &point[2..];
+    Raw::signed(&compressed).parse().unwrap();
+
+    let raw = Raw { suite: 0x0578, ..Raw::good() };
+    assert_error(&raw, FormatError::VerificationKeyMissing);
+    let raw = Raw { suite: 0x0478, ..Raw::signed(&compressed) };
+    assert_error(&raw, FormatError::VerificationKeyUnexpected);
+    // Not base64; too short; too long; uncompressed or no point at all.
+    let bad = ["", "*", "AgAA", &(compressed.clone() + "AAAA"), &("Ag".to_owned() + &compressed)];
+    for public_key in bad.into_iter().chain([point.as_str()]) {
+        assert_error(&Raw::signed(public_key), FormatError::VerificationKeyMalformed);
+    }
+}
+
+#[test]
+fn malformed_contexts_are_refused() {
+    let cases: [(&[u8], ContextError); 8] = [
+        (b"\0", ContextError::Malformed),
+        (b"\0\0", ContextError::Malformed),
+        (b"\0\x01", ContextError::Malformed),
+        (b"\0\x01\0\x01k\0\x02v", ContextError::Malformed),
+        (b"\0\x01\0\x01k\0\x01v!", ContextError::Malformed),
+        (b"\0\x02\0\x01k\0\x01v\0\x01k\0\x01w", ContextError::DuplicateKey),
+        (b"\0\x01\0\x01\xFF\0\x01v", ContextError::NotUtf8),
+        (b"\0\x01\0\x01k\0\x01\xFF", ContextError::NotUtf8),
+    ];
+    for (context, expected) in cases {
+        let raw = Raw { context: context.to_vec(), ..Raw::good() };
+        assert_error(&raw, FormatError::Context(expected));
+    }
+}
