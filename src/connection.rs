@@ -1,0 +1,282 @@
+//! A connection: frames in, frames out, with a bound on every wait.
+//!
+//! Holds what has arrived and not been used, and what is to be sent and small;
+//! knows the order of frames within a request and nothing of what they mean.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use strongroom_wire::frame::{MAX_DATA_LEN, PREFACE, encode_head};
+use strongroom_wire::{
+    Event, FrameDecoder, FrameError, FrameKind, MessageError, Payload, Request, Step, Trailer,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::transport::Stream;
+
+/// A client's connection.
+pub struct Connection {
+    stream: Stream,
+    decoder: FrameDecoder,
+    input: BytesMut,
+    out: Vec<u8>,
+    idle: Duration,
+    /// Bytes of the body that is being received; `None` when there is none.
+    body: Option<u64>,
+    /// A write was cut off: what follows would not be understood.
+    broken: bool,
+}
+
+/// Why a connection cannot go on. The peer's or the transport's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The transport failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// Nothing moved for as long as `limits.idle_timeout_secs` allows.
+    #[error("the connection was idle for too long")]
+    Idle,
+    /// The peer closed in the middle of a frame or a request.
+    #[error("the connection ended in the middle of a request")]
+    Ended,
+    /// Bytes that are no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A steering frame that cannot be read or written.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A frame that may not come here.
+    #[error("a frame came out of order")]
+    Order,
+    /// The body is not as long as its trailer says.
+    #[error("the body is not as long as its END frame says")]
+    Length,
+}
+
+/// What came of waiting for more of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    /// More bytes were appended.
+    More,
+    /// The body is complete.
+    End,
+}
+
+impl Connection {
+    /// A connection at its start. No wait for the peer is longer than `idle`.
+    #[must_use]
+    pub fn new(stream: Stream, idle: Duration) -> Self {
+        Self {
+            stream,
+            decoder: FrameDecoder::new(),
+            input: BytesMut::new(),
+            out: PREFACE.to_vec(),
+            idle,
+            body: None,
+            broken: false,
+        }
+    }
+
+    /// The next request; `None` when the peer closed between two requests.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn next_request(&mut self) -> Result<Option<Request>, ConnectionError> {
+        loop {
+            match self.decoder.next(&self.input)? {
+                Step::NeedMore(_) => {}
+                Step::Event { consumed, event } => {
+                    let Event::Control(FrameKind::Request, cbor) = event else {
+                        return Err(ConnectionError::Order);
+                    };
+                    let request = Request::decode(cbor)?;
+                    self.input.advance(consumed);
+                    return Ok(Some(request));
+                }
+            }
+            if self.input.is_empty() {
+                // An idle connection keeps no buffers.
+                self.input = BytesMut::new();
+            }
+            if !self.read_more(CONTROL_READ).await? {
+                return if self.input.is_empty() { Ok(None) } else { Err(ConnectionError::Ended) };
+            }
+        }
+    }
+
+    /// Says that the request has a body: [`Self::read_body`] follows.
+    pub fn expect_body(&mut self) {
+        self.body = Some(0);
+    }
+
+    /// Whether a body is expected and has not ended.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Appends bytes of the body to `into`, as they come, or finds its end.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn read_body(&mut self, into: &mut BytesMut) -> Result<Body, ConnectionError> {
+        loop {
+            if let Some(found) = self.buffered_body(into)? {
+                return Ok(found);
+            }
+            // The peer may be waiting for this before it goes on.
+            self.flush().await?;
+            if !self.read_more(BODY_READ).await? {
+                return Err(ConnectionError::Ended);
+            }
+        }
+    }
+
+    fn buffered_body(&mut self, into: &mut BytesMut) -> Result<Option<Body>, ConnectionError> {
+        let Some(received) = self.body else { return Ok(Some(Body::End)) };
+        let mut received = received;
+        let before = into.len();
+        let end = loop {
+            let Step::Event { consumed, event } = self.decoder.next(&self.input)? else {
+                break None;
+            };
+            match event {
+                Event::Data(bytes) => {
+                    into.extend_from_slice(bytes);
+                    received =
+                        received.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                }
+                Event::Control(FrameKind::End, cbor) if into.len() == before => {
+                    break Some((consumed, Trailer::decode(cbor)?));
+                }
+                // Bytes came before the end: give those first.
+                Event::Control(FrameKind::End, _) => break None,
+                Event::Control(_, _) => return Err(ConnectionError::Order),
+            }
+            self.input.advance(consumed);
+        };
+        self.body = Some(received);
+        match end {
+            Some((_, trailer)) if trailer.bytes != received => Err(ConnectionError::Length),
+            Some((consumed, _)) => {
+                self.input.advance(consumed);
+                self.body = None;
+                Ok(Some(Body::End))
+            }
+            None => Ok((into.len() > before).then_some(Body::More)),
+        }
+    }
+
+    /// Sends a steering frame, and all that waits before it.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn send(
+        &mut self,
+        kind: FrameKind,
+        payload: &impl Payload,
+    ) -> Result<(), ConnectionError> {
+        self.queue(kind, &payload.encode()?)?;
+        self.flush().await
+    }
+
+    /// Sends bytes of a body; small ones may wait for what follows.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn send_data(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        for piece in bytes.chunks(MAX_DATA_LEN) {
+            if piece.len() <= SMALL {
+                self.queue(FrameKind::Data, piece)?;
+            } else {
+                self.out.extend_from_slice(&encode_head(FrameKind::Data, piece.len())?);
+                self.flush().await?;
+                self.write(piece).await?;
+            }
+        }
+        if self.out.len() > SMALL { self.flush().await } else { Ok(()) }
+    }
+
+    /// Puts a steering frame where the next flush sends it.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub fn queue(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), ConnectionError> {
+        self.out.extend_from_slice(&encode_head(kind, payload.len())?);
+        self.out.extend_from_slice(payload);
+        Ok(())
+    }
+
+    /// Whether an `ERROR` frame would still be understood.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Drops what has been queued and not sent: an error voids it. The preface
+    /// stays.
+    pub fn unqueue(&mut self) {
+        let keep = if self.out.starts_with(&PREFACE) { PREFACE.len() } else { 0 };
+        self.out.truncate(keep);
+    }
+
+    /// Reads and throws away what the peer still sends, within a bound, so that
+    /// it gets to read the error rather than a reset.
+    pub async fn drain(&mut self) {
+        let _ = self.stream.shutdown().await;
+        let mut left = DRAIN_BYTES;
+        let _ = timeout(DRAIN_TIME, async {
+            while left > 0 {
+                self.input.clear();
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn read_more(&mut self, size: usize) -> Result<bool, ConnectionError> {
+        self.input.reserve(size);
+        let read = timeout(self.idle, self.stream.read_buf(&mut self.input)).await;
+        Ok(read.map_err(|_| ConnectionError::Idle)?? > 0)
+    }
+
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        let written = self.write(&out).await;
+        // Kept for its memory; a result in the clear may be among the bytes,
+        // but those have left anyway.
+        self.out = out;
+        self.out.clear();
+        written
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        // Stays set when the future is dropped half-way, at a deadline.
+        self.broken = true;
+        let written = timeout(self.idle, self.stream.write_all(bytes)).await;
+        written.map_err(|_| ConnectionError::Idle)??;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+/// Bytes asked of the stream while a request's head is awaited.
+const CONTROL_READ: usize = 4 << 10;
+
+/// Bytes asked of the stream while a body comes in.
+const BODY_READ: usize = 256 << 10;
+
+/// Up to this many bytes are copied together rather than sent on their own.
+const SMALL: usize = 16 << 10;
+
+/// Most bytes thrown away after an error, and longest time.
+const DRAIN_BYTES: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(2);

@@ -1,0 +1,26 @@
+//! strongroom: a confidential data server for AWS Nitro Enclaves.
+//!
+//! One binary in the enclave, driven by one manifest. It takes AWS-encrypted
+//! data over vsock, has KMS give the data key to the attested enclave, and
+//! returns a result in the form that the data's owner agreed to. The machine
+//! around it never sees plaintext or a data key.
+//!
+//! Modules import downwards only:
+//!
+//! ```text
+//! main ─▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
+//!                                                                 nsm · manifest · error · telemetry
+//! ```
+
+pub mod connection;
+pub mod error;
+pub mod job;
+pub mod keys;
+pub mod manifest;
+pub mod nsm;
+pub mod operation;
+pub mod output;
+pub mod request;
+pub mod server;
+pub mod telemetry;
+pub mod transport;

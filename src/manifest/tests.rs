@@ -1,0 +1,228 @@
+//! The manifest: strict in every table, and closed to what would let data out.
+
+use super::*;
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// A whole manifest; each `{…}` can be replaced.
+fn text() -> String {
+    format!(
+        r#"
+[enclave]
+name = "strongroom"
+cpu_count = 2
+memory_mib = 512
+
+[listen]
+vsock_port = 5005
+
+[limits]
+max_connections = 10
+
+[kms]
+region = "eu-west-1"
+proxy = {{ cid = 3, port = 8000 }}
+
+[[job]]
+name = "mask-customers"
+operation = "mask"
+args = ["tenant"]
+input = {{ format = "csv", key = "{KEY}", context = {{ purpose = "support", tenant = "{{tenant}}" }} }}
+fields = {{ pan = "last4", email = "redact", name = "initials", city = "keep", ssn = "drop" }}
+output = {{ protect = "none" }}
+"#
+    )
+}
+
+fn parse_with(from: &str, to: &str) -> Result<Manifest, String> {
+    let text = text();
+    assert!(text.contains(from), "{from:?} is not in the manifest");
+    Manifest::parse(&text.replacen(from, to, 1)).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn assert_refused(from: &str, to: &str, because: &str) {
+    match parse_with(from, to) {
+        Ok(_) => panic!("accepted with {to:?}"),
+        Err(error) => assert!(error.contains(because), "{error:?} does not say {because:?}"),
+    }
+}
+
+#[test]
+fn a_whole_manifest_is_what_it_says() {
+    let manifest = Manifest::parse(&text()).unwrap();
+    assert!(!manifest.allow_debug);
+    assert_eq!(manifest.vsock_port, 5005);
+    assert_eq!(manifest.limits.max_connections, 10);
+    assert_eq!(manifest.limits.idle_timeout, Duration::from_secs(60));
+    assert_eq!((manifest.kms.proxy_cid, manifest.kms.proxy_port), (3, 8000));
+    let job = &manifest.jobs["mask-customers"];
+    assert_eq!(job.input.key.as_str(), KEY);
+    let args = BTreeMap::from([("tenant".to_owned(), "acme".to_owned())]);
+    assert_eq!(job.input.context["tenant"].fill(&args), "acme");
+    assert!(matches!(job.output, OutputSpec::None));
+}
+
+#[test]
+fn the_manifest_in_the_repository_parses() {
+    let text = include_str!("../../enclave.eif.toml");
+    Manifest::parse(text).unwrap();
+}
+
+#[test]
+fn an_unknown_key_is_refused_in_every_table() {
+    for table in [
+        "[enclave]\n",
+        "[listen]\n",
+        "[limits]\n",
+        "[kms]\n",
+        "[[job]]\n",
+        "proxy = { ",
+        "input = { ",
+        "output = { ",
+    ] {
+        let unknown = if table.ends_with('\n') {
+            format!("{table}surprise = 1\n")
+        } else {
+            format!("{table}surprise = 1, ")
+        };
+        assert_refused(table, &unknown, "unknown field `surprise`");
+    }
+    assert_refused("[enclave]", "[surprise]\n[enclave]", "unknown field `surprise`");
+}
+
+#[test]
+fn a_key_beside_protect_none_is_refused_and_does_not_pass_unseen() {
+    let beside = format!("protect = \"none\", key = \"{KEY}\"");
+    assert_refused("protect = \"none\"", &beside, "unknown field `key`");
+    assert_refused("protect = \"none\"", "protect = \"none\", to = \"any\"", "unknown field `to`");
+    let kms = format!("protect = \"kms\", key = \"{KEY}\", context = {{}}, to = \"any\"");
+    assert_refused("protect = \"none\"", &kms, "unknown field `to`");
+    assert_refused(
+        "protect = \"none\"",
+        "protect = \"seal\", to = \"any\", x = 1",
+        "unknown field `x`",
+    );
+    assert_refused("protect = \"none\"", "protect = \"clear\"", "unknown variant `clear`");
+    assert_refused("protect = \"none\"", "", "protect");
+}
+
+#[test]
+fn reencrypt_may_not_leave_in_the_clear() {
+    let job = "operation = \"reencrypt\"\nargs = [\"tenant\"]\n";
+    let whole = text().replace("operation = \"mask\"\nargs = [\"tenant\"]\n", job);
+    let whole = whole.replace("format = \"csv\", ", "");
+    let line = whole.lines().find(|line| line.starts_with("fields")).unwrap().to_owned();
+    let error = Manifest::parse(&whole.replace(&line, "")).unwrap_err().to_string();
+    assert!(error.contains("hand the parent the plaintext"), "{error}");
+}
+
+#[test]
+fn only_full_arns_of_keys_in_the_region_are_taken() {
+    for bad in [
+        "alias/customers",
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+        "arn:aws:kms:eu-west-1:111122223333:alias/customers",
+        "arn:aws:kms:eu-west-1:11112222333:key/1",
+        "arn:aws:kms:eu-west-1:111122223333:key/",
+        "arn:aws:kms:eu-west-1:111122223333:key/a/b",
+        "arn:aws:kms:eu west:111122223333:key/1",
+        "arn:aws:s3:eu-west-1:111122223333:key/1",
+        "",
+    ] {
+        assert!(parse_with(KEY, bad).is_err(), "{bad:?}");
+    }
+    let elsewhere = KEY.replace("eu-west-1", "us-east-1");
+    assert_refused(KEY, &elsewhere, "the key is in us-east-1, but kms.region is eu-west-1");
+}
+
+#[test]
+fn at_least_one_context_value_is_fixed_by_the_manifest() {
+    assert_refused("purpose = \"support\", ", "", "at least one value must be fixed");
+    assert_refused(
+        "purpose = \"support\", tenant = \"{tenant}\"",
+        "",
+        "at least one value must be fixed",
+    );
+}
+
+#[test]
+fn templates_name_one_declared_argument_and_close_their_braces() {
+    for (value, because) in [
+        ("{nobody}", "which is not in the job's args"),
+        ("{tenant}{tenant}", "more than one argument"),
+        ("{tenant", "does not close it"),
+        ("tenant}", "does not open"),
+        ("", "is empty"),
+    ] {
+        assert_refused("\"{tenant}\"", &format!("\"{value}\""), because);
+    }
+    assert!(parse_with("\"{tenant}\"", "\"a/{tenant}/b\"").is_ok());
+    assert_refused("\"{tenant}\"", "\"fixed\"", "declared and never used");
+}
+
+#[test]
+fn contexts_keep_clear_of_the_names_that_the_encryption_sdk_reserves() {
+    assert_refused("purpose = ", "aws-crypto-public-key = ", "cannot be a key");
+}
+
+#[test]
+fn names_of_jobs_and_arguments_are_plain_and_unique() {
+    for bad in ["", "Mask", "a b", "a/b", &"x".repeat(65)] {
+        assert_refused("\"mask-customers\"", &format!("{bad:?}"), "is not a job's name");
+    }
+    assert_refused("args = [\"tenant\"]", "args = [\"tenant\", \"tenant\"]", "named twice");
+    assert_refused("args = [\"tenant\"]", "args = [\"Tenant\"]", "is not a name");
+    let twice = format!("{}{}", text(), &text()[text().find("[[job]]").unwrap()..]);
+    assert!(Manifest::parse(&twice).unwrap_err().to_string().contains("same name"));
+}
+
+#[test]
+fn a_mask_needs_rules_that_leave_something() {
+    let fields = "fields = { pan = \"last4\", email = \"redact\", name = \"initials\", city = \"keep\", ssn = \"drop\" }";
+    assert_refused(fields, "", "a rule per column");
+    assert_refused(fields, "fields = { pan = \"drop\" }", "no column would be left");
+    assert_refused(fields, "fields = { pan = \"shout\" }", "unknown variant `shout`");
+    assert!(parse_with(fields, "fields = { pan = \"drop\" }\nunknown_fields = \"keep\"").is_ok());
+    assert_refused("format = \"csv\", ", "", "mask reads format");
+    assert_refused("format = \"csv\", ", "format = \"bytes\", ", "mask reads format");
+}
+
+#[test]
+fn limits_are_bounded_on_both_sides() {
+    for (bad, because) in [
+        ("max_connections = 0", "must be 1 to"),
+        ("request_deadline_secs = 0", "must be 1 to"),
+        ("idle_timeout_secs = 86401", "must be 1 to"),
+        ("max_frame = \"65MiB\"", "must be 1 to"),
+        ("max_frame = \"0\"", "must be 1 to"),
+        ("max_frame = 4096", "invalid type"),
+        ("max_frame = \"4 KiB\"", "not a number of bytes"),
+        ("max_frame = \"99999999999GiB\"", "not a number of bytes"),
+        ("max_header = \"2MiB\"", "must be 1 to"),
+        ("max_record = \"65MiB\"", "must be 1 to"),
+        ("max_encrypted_data_keys = 0", "must be 1 to"),
+    ] {
+        assert_refused("max_connections = 10", bad, because);
+    }
+}
+
+#[test]
+fn a_sealing_job_says_to_whom() {
+    let seal = |to: &str| parse_with("protect = \"none\"", &format!("protect = \"seal\"{to}"));
+    let key = "a".repeat(64);
+    assert!(seal(", to = \"any\"").is_ok());
+    assert!(seal(&format!(", to = [\"{key}\"]")).is_ok());
+    for bad in ["", ", to = \"everyone\"", ", to = []", ", to = [\"abcd\"]", ", to = [\"zz\"]"] {
+        assert!(seal(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_manifest_without_jobs_or_tables_is_refused() {
+    let text = text();
+    let without_jobs = &text[..text.find("[[job]]").unwrap()];
+    assert!(Manifest::parse(without_jobs).unwrap_err().to_string().contains("[[job]]"));
+    assert!(Manifest::parse("").is_err());
+    assert!(Manifest::parse("not toml").is_err());
+}

@@ -1,0 +1,111 @@
+//! CSV records: what is refused, that splits do not matter, and agreement with
+//! the `csv` crate on what both accept.
+
+use super::*;
+use proptest::prelude::*;
+
+/// All records of `input`, as values.
+fn records(input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, CsvError> {
+    let mut at = 0;
+    let mut fields = Vec::new();
+    let mut records = Vec::new();
+    while at < input.len() {
+        let rest = &input[at..];
+        let skip = line_end(rest);
+        if skip > 0 {
+            at += skip;
+            continue;
+        }
+        let len = next_record(rest, true, &mut fields)?.expect("at the end every record ends");
+        records.push(fields.iter().map(|field| value(rest, field)).collect());
+        at += len;
+    }
+    Ok(records)
+}
+
+fn value(input: &[u8], field: &Field) -> Vec<u8> {
+    let mut out = SecretBuf::new();
+    unescape(input, field, &mut out);
+    out.expose().to_vec()
+}
+
+#[test]
+fn malformed_records_are_refused_for_what_they_are() {
+    for (input, problem) in [
+        (&b"a,b\"c,d\n"[..], CsvError::BareQuote),
+        (b"a, \"b\"\n", CsvError::BareQuote),
+        (b"\"a\"b,c\n", CsvError::AfterQuote),
+        (b"\"a\" ,c\n", CsvError::AfterQuote),
+        (b"\"a\"\rb\n", CsvError::AfterQuote),
+        (b"a\rb\n", CsvError::BareCarriageReturn),
+        (b"a\r", CsvError::BareCarriageReturn),
+        (b"a,\"b\nc,d\n", CsvError::OpenQuote),
+        (b"\"", CsvError::OpenQuote),
+        (b"\"a\"\"", CsvError::OpenQuote),
+    ] {
+        assert_eq!(records(input), Err(problem), "{:?}", String::from_utf8_lossy(input));
+    }
+}
+
+#[test]
+fn well_formed_records_come_out_as_their_values() {
+    let input = b"id,note\r\n1,\"a,b\"\n\n2,\"say \"\"hi\"\"\"\r\n3,\"two\r\nlines\"\n4,";
+    let want: Vec<Vec<&[u8]>> = vec![
+        vec![b"id", b"note"],
+        vec![b"1", b"a,b"],
+        vec![b"2", b"say \"hi\""],
+        vec![b"3", b"two\r\nlines"],
+        vec![b"4", b""],
+    ];
+    assert_eq!(records(input).unwrap(), want);
+}
+
+proptest! {
+    #[test]
+    fn a_record_is_found_only_when_it_has_ended_and_then_as_in_the_whole(
+        input in "[a\",\r\n]{1,24}",
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let input = input.as_bytes();
+        let (mut whole, mut part) = (Vec::new(), Vec::new());
+        let cut = cut.index(input.len() + 1);
+        // Whatever is decided before the end holds at the end.
+        if let Ok(Some(len)) = next_record(&input[..cut], false, &mut part) {
+            prop_assert_eq!(next_record(input, true, &mut whole), Ok(Some(len)));
+            prop_assert_eq!(&whole, &part);
+        }
+        if let Err(problem) = next_record(&input[..cut], false, &mut part) {
+            prop_assert_eq!(next_record(input, true, &mut whole), Err(problem));
+        }
+    }
+
+    #[test]
+    fn accepted_input_reads_as_the_csv_crate_reads_it(input in "[ab\",\r\n]{0,30}") {
+        if let Ok(ours) = records(input.as_bytes()) {
+            let mut reader = csv::ReaderBuilder::new()
+                .has_headers(false).flexible(true).from_reader(input.as_bytes());
+            let theirs: Vec<Vec<Vec<u8>>> = reader
+                .byte_records()
+                .map(|r| r.unwrap().iter().map(<[u8]>::to_vec).collect())
+                .collect();
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+
+    #[test]
+    fn an_escaped_value_reads_back_as_itself(values in prop::collection::vec("[a\",\r\né]{0,8}", 2..5)) {
+        let mut out = SecretBuf::new();
+        for (i, value) in values.iter().enumerate() {
+            if i > 0 { out.push(b','); }
+            escape(value.as_bytes(), &mut out);
+        }
+        out.push(b'\n');
+        let want: Vec<Vec<u8>> = values.iter().map(|v| v.as_bytes().to_vec()).collect();
+        prop_assert_eq!(records(out.expose()).unwrap(), vec![want]);
+    }
+
+    #[test]
+    fn no_input_panics(input in prop::collection::vec(any::<u8>(), 0..60), at_end: bool) {
+        let _ = next_record(&input, at_end, &mut Vec::new());
+    }
+}

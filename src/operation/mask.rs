@@ -1,0 +1,270 @@
+//! `mask`: a CSV file with its columns masked, kept or dropped by rule.
+//!
+//! What a parent learns: the columns that are kept, what each rule leaves of
+//! the others (below), the number of rows, and whether a value was empty where
+//! a rule says so. Nothing of a dropped column. Lengths of masked values do
+//! not show.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_envelope::SecretBuf;
+
+use super::RecordError;
+use super::csv::{self, CsvError, Field};
+use crate::manifest::{MaskRule, UnknownColumns};
+
+/// The operation at work on one file.
+pub struct Mask {
+    rules: BTreeMap<String, MaskRule>,
+    unknown: UnknownColumns,
+    max_record: usize,
+    /// Rule per column of the file, once the header row has been read.
+    columns: Option<Vec<MaskRule>>,
+    /// Records seen, the header row included.
+    records: u64,
+    fields: Vec<Field>,
+    scratch: SecretBuf,
+}
+
+impl Mask {
+    /// Masks by `rules`; no record may be longer than `max_record` bytes.
+    #[must_use]
+    pub fn new(
+        rules: BTreeMap<String, MaskRule>,
+        unknown: UnknownColumns,
+        max_record: usize,
+    ) -> Self {
+        Self {
+            rules,
+            unknown,
+            max_record,
+            columns: None,
+            records: 0,
+            fields: Vec::new(),
+            scratch: SecretBuf::new(),
+        }
+    }
+
+    pub(super) fn process(
+        &mut self,
+        input: &mut SecretBuf,
+        out: &mut SecretBuf,
+    ) -> Result<(), RecordError> {
+        self.records(input, out, false)
+    }
+
+    /// Number of data rows.
+    pub(super) fn finish(
+        &mut self,
+        input: &mut SecretBuf,
+        out: &mut SecretBuf,
+    ) -> Result<u64, RecordError> {
+        self.records(input, out, true)?;
+        match self.columns {
+            None => Err(RecordError { record: 1, problem: CsvError::NoHeader }),
+            Some(_) => Ok(self.records.saturating_sub(1)),
+        }
+    }
+
+    fn records(
+        &mut self,
+        input: &mut SecretBuf,
+        out: &mut SecretBuf,
+        at_end: bool,
+    ) -> Result<(), RecordError> {
+        let mut at = 0;
+        let result = loop {
+            match self.record(input.expose().get(at..).unwrap_or_default(), at_end, out) {
+                Ok(0) => break Ok(()),
+                Ok(len) => at = at.saturating_add(len),
+                Err(problem) => {
+                    let record = self.records.saturating_add(1);
+                    break Err(RecordError { record, problem });
+                }
+            }
+        };
+        input.consume(at);
+        result
+    }
+
+    /// Deals with one record at the front of `input` and gives its length; 0
+    /// when there is no whole one.
+    fn record(
+        &mut self,
+        input: &[u8],
+        at_end: bool,
+        out: &mut SecretBuf,
+    ) -> Result<usize, CsvError> {
+        let input = match (&self.columns, input.strip_prefix(BYTE_ORDER_MARK)) {
+            // Only the header row can stand at the very start.
+            (None, Some(rest)) if self.records == 0 => {
+                return self.record_at(rest, at_end, out).map(|len| match len {
+                    0 => 0,
+                    len => len.saturating_add(BYTE_ORDER_MARK.len()),
+                });
+            }
+            _ => input,
+        };
+        self.record_at(input, at_end, out)
+    }
+
+    fn record_at(
+        &mut self,
+        input: &[u8],
+        at_end: bool,
+        out: &mut SecretBuf,
+    ) -> Result<usize, CsvError> {
+        let empty_line = csv::line_end(input);
+        if empty_line > 0 || input.is_empty() {
+            return Ok(empty_line);
+        }
+        let mut fields = std::mem::take(&mut self.fields);
+        let found = csv::next_record(input, at_end, &mut fields);
+        let done = match found {
+            Ok(Some(len)) if len <= self.max_record => {
+                self.masked(input, &fields, out).map(|()| len)
+            }
+            Ok(None) if input.len() < self.max_record => Ok(0),
+            Ok(_) => Err(CsvError::TooLong),
+            Err(problem) => Err(problem),
+        };
+        self.fields = fields;
+        done
+    }
+
+    fn masked(
+        &mut self,
+        input: &[u8],
+        fields: &[Field],
+        out: &mut SecretBuf,
+    ) -> Result<(), CsvError> {
+        match self.columns.take() {
+            None => {
+                let columns = self.read_header(input, fields)?;
+                let header = columns.iter().map(|rule| match rule {
+                    MaskRule::Drop => MaskRule::Drop,
+                    MaskRule::Redact | MaskRule::Last4 | MaskRule::Initials | MaskRule::Keep => {
+                        MaskRule::Keep
+                    }
+                });
+                self.write(input, fields, header, out)?;
+                self.columns = Some(columns);
+            }
+            Some(columns) if columns.len() == fields.len() => {
+                self.write(input, fields, columns.iter().copied(), out)?;
+                self.columns = Some(columns);
+            }
+            Some(_) => return Err(CsvError::FieldCount),
+        }
+        self.records = self.records.saturating_add(1);
+        Ok(())
+    }
+
+    fn read_header(&mut self, input: &[u8], fields: &[Field]) -> Result<Vec<MaskRule>, CsvError> {
+        let mut names = BTreeSet::new();
+        let mut columns = Vec::with_capacity(fields.len());
+        let unknown = match self.unknown {
+            UnknownColumns::Drop => MaskRule::Drop,
+            UnknownColumns::Keep => MaskRule::Keep,
+        };
+        for field in fields {
+            self.scratch.clear();
+            csv::unescape(input, field, &mut self.scratch);
+            let name = str::from_utf8(self.scratch.expose()).map_err(|_| CsvError::NotUtf8)?;
+            columns.push(self.rules.get(name).copied().unwrap_or(unknown));
+            if !names.insert(name.to_owned()) {
+                return Err(CsvError::DuplicateColumn);
+            }
+        }
+        match self.rules.keys().all(|name| names.contains(name)) {
+            true => Ok(columns),
+            false => Err(CsvError::MissingColumn),
+        }
+    }
+
+    fn write(
+        &mut self,
+        input: &[u8],
+        fields: &[Field],
+        rules: impl Iterator<Item = MaskRule>,
+        out: &mut SecretBuf,
+    ) -> Result<(), CsvError> {
+        let start = out.len();
+        let mut first = true;
+        for (field, rule) in fields.iter().zip(rules) {
+            if rule == MaskRule::Drop {
+                continue;
+            }
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            self.apply(rule, input, field, out)?;
+        }
+        if first {
+            return Ok(());
+        }
+        if out.len() == start {
+            // One empty field alone would read back as an empty line.
+            out.extend_from_slice(b"\"\"");
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        rule: MaskRule,
+        input: &[u8],
+        field: &Field,
+        out: &mut SecretBuf,
+    ) -> Result<(), CsvError> {
+        match rule {
+            MaskRule::Drop => return Ok(()),
+            MaskRule::Redact => {
+                out.extend_from_slice(b"***");
+                return Ok(());
+            }
+            MaskRule::Keep | MaskRule::Last4 | MaskRule::Initials => {}
+        }
+        self.scratch.clear();
+        csv::unescape(input, field, &mut self.scratch);
+        if rule == MaskRule::Keep {
+            csv::escape(self.scratch.expose(), out);
+            return Ok(());
+        }
+        let value = str::from_utf8(self.scratch.expose()).map_err(|_| CsvError::NotUtf8)?;
+        let mut masked = SecretBuf::new();
+        if rule == MaskRule::Last4 {
+            last4(value, &mut masked);
+        } else {
+            initials(value, &mut masked);
+        }
+        csv::escape(masked.expose(), out);
+        Ok(())
+    }
+}
+
+fn last4(value: &str, out: &mut SecretBuf) {
+    out.extend_from_slice(b"****");
+    let shows = value.chars().nth(SHORTEST_FOR_LAST4.saturating_sub(1)).is_some();
+    let last = value.char_indices().rev().nth(3).and_then(|(at, _)| value.get(at..));
+    if let (true, Some(last)) = (shows, last) {
+        out.extend_from_slice(last.as_bytes());
+    }
+}
+
+fn initials(value: &str, out: &mut SecretBuf) {
+    for first in value.split_whitespace().filter_map(|word| word.chars().next()) {
+        out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
+        out.push(b'.');
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Characters a value must have before four of them are shown.
+const SHORTEST_FOR_LAST4: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The server: boot, accept, and one task per connection.
+//!
+//! Is handed its parts by whoever composes (`main`, the tests, the demo) and
+//! makes none itself.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use strongroom_attestation::nsm::{Nsm, NsmError};
+use strongroom_wire::{ErrorBody, ErrorCode, FrameKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use crate::connection::{Connection, ConnectionError};
+use crate::error::RequestError;
+use crate::keys::road::Road;
+use crate::keys::{KeyError, Keys};
+use crate::manifest::Manifest;
+use crate::request;
+use crate::transport::{Listener, Peer, Stream};
+
+/// The service, ready to answer.
+pub struct Service {
+    manifest: Manifest,
+    keys: Keys,
+    module_id: String,
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The NSM does not answer.
+    #[error(transparent)]
+    Nsm(#[from] NsmError),
+    /// The recipient key pair cannot be made.
+    #[error("the recipient key pair cannot be made: {0}")]
+    Keys(#[from] KeyError),
+}
+
+impl Service {
+    /// Readies the service: reads the PCRs and makes the key pair of this boot.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing listens then.
+    pub async fn boot(
+        manifest: Manifest,
+        nsm: Arc<dyn Nsm>,
+        road: Road,
+    ) -> Result<Arc<Self>, BootError> {
+        let module_id = nsm.describe()?.module_id;
+        let keys = Keys::new(nsm, &manifest.kms.region, road).await?;
+        if keys.is_debug() {
+            warn!(allowed = manifest.allow_debug, "the enclave runs in debug mode");
+        }
+        Ok(Arc::new(Self { manifest, keys, module_id }))
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The way to data keys.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The enclave's id.
+    #[must_use]
+    pub fn module_id(&self) -> &str {
+        &self.module_id
+    }
+
+    /// Refuses jobs in debug mode, unless the manifest allows it.
+    ///
+    /// # Errors
+    /// [`RequestError::Debug`].
+    pub fn refuse_debug(&self) -> Result<(), RequestError> {
+        match self.keys.is_debug() && !self.manifest.allow_debug {
+            true => Err(RequestError::Debug),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Serves connections until `shutdown` is done; requests under way are then
+/// left to end on their own.
+pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(service.manifest.limits.max_connections));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: others must close first.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let span = info_span!("connection", %peer);
+        match Arc::clone(&slots).try_acquire_owned() {
+            Ok(slot) => {
+                let serving = connection(Arc::clone(&service), stream, slot);
+                tokio::spawn(serving.instrument(span));
+            }
+            Err(_) => {
+                tokio::spawn(turn_away(stream, peer).instrument(span));
+            }
+        }
+    }
+}
+
+async fn connection(service: Arc<Service>, stream: Stream, _slot: OwnedSemaphorePermit) {
+    let mut conn = Connection::new(stream, service.manifest.limits.idle_timeout);
+    loop {
+        let request = match conn.next_request().await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(error) => {
+                tell(&service, &mut conn, &error.into()).await;
+                return conn.drain().await;
+            }
+        };
+        let span = info_span!("request", id = %request.id);
+        let started = Instant::now();
+        let answered = request::answer(&service, &mut conn, request).instrument(span.clone()).await;
+        let _entered = span.enter();
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Err(error) = answered else {
+            debug!(millis, "answered");
+            continue;
+        };
+        info!(millis, code = error.code().as_str(), "failed");
+        drop(_entered);
+        tell(&service, &mut conn, &error).await;
+        if conn.is_in_body() || conn.is_broken() || matches!(error, RequestError::Panic) {
+            return conn.drain().await;
+        }
+    }
+}
+
+async fn tell(service: &Service, conn: &mut Connection, error: &RequestError) {
+    let lost = matches!(error, RequestError::Connection(ConnectionError::Io(_)));
+    if conn.is_broken() || lost {
+        return;
+    }
+    conn.unqueue();
+    // A peer that is gone does not need to hear it.
+    let _ = conn.send(FrameKind::Error, &error.body(service.keys.pcrs())).await;
+}
+
+async fn turn_away(stream: Stream, peer: Peer) {
+    warn!(%peer, "all connections are taken");
+    let mut conn = Connection::new(stream, TURN_AWAY_TIMEOUT);
+    let body = ErrorBody::new(ErrorCode::Busy, "all connections are taken; try again shortly");
+    let _ = conn.send(FrameKind::Error, &body).await;
+}
+
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest time spent on telling a connection that there is no room.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,25 @@
+//! The service as a whole: against simulated Nitro, our own client, and a
+//! parent that does not play fair. One module per subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    unreachable_pub,
+    missing_docs
+)]
+
+#[path = "service/house.rs"]
+mod house;
+
+#[path = "service/bad_input.rs"]
+mod bad_input;
+#[path = "service/connections.rs"]
+mod connections;
+#[path = "service/hostile_parent.rs"]
+mod hostile_parent;
+#[path = "service/kms_faults.rs"]
+mod kms_faults;
+#[path = "service/main_job.rs"]
+mod main_job;

@@ -1,0 +1,181 @@
+//! Connections: what is no request, who stalls, who leaves, and how many.
+
+use std::time::Duration;
+
+use strongroom_wire::frame::{PREFACE, encode_head};
+use strongroom_wire::{
+    Call, ErrorBody, ErrorCode, Event, FrameDecoder, FrameKind, Payload, Request, RequestId, Run,
+    Step, Trailer,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::house::{House, MASKED, Plan};
+
+async fn connect(house: &House) -> UnixStream {
+    let strongroom_client::Address::Unix(path) = &house.address else {
+        panic!("not a Unix socket")
+    };
+    UnixStream::connect(path).await.unwrap()
+}
+
+fn frame(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+    [&encode_head(kind, payload.len()).unwrap()[..], payload].concat()
+}
+
+fn request(call: Call) -> Vec<u8> {
+    let request = Request { id: RequestId([1; 16]), deadline_ms: None, call };
+    frame(FrameKind::Request, &request.encode().unwrap())
+}
+
+fn run() -> Vec<u8> {
+    let args = [("tenant".to_owned(), "acme".to_owned())].into();
+    request(Call::Run(Run { job: "mask".into(), args, seal_to: None, nonce: None }))
+}
+
+fn end(bytes: usize) -> Vec<u8> {
+    frame(FrameKind::End, &Trailer { bytes: bytes as u64, records: None }.encode().unwrap())
+}
+
+/// Sends `bytes`, closes that half, and gives the kinds of the frames that come
+/// back and the last error among them.
+async fn talk(house: &House, bytes: &[u8]) -> (Vec<FrameKind>, Option<ErrorBody>) {
+    let mut stream = connect(house).await;
+    // The service may close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let (mut decoder, mut rest) = (FrameDecoder::new(), answer.as_slice());
+    let (mut kinds, mut error) = (Vec::new(), None);
+    while let Ok(Step::Event { consumed, event }) = decoder.next(rest) {
+        match event {
+            Event::Data(_) => kinds.push(FrameKind::Data),
+            Event::Control(kind, cbor) => {
+                kinds.push(kind);
+                if kind == FrameKind::Error {
+                    error = Some(ErrorBody::decode(cbor).unwrap());
+                }
+            }
+        }
+        rest = &rest[consumed..];
+    }
+    house.client().await.status().await.unwrap();
+    (kinds, error)
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_with_bad_request() {
+    let house = House::new().await;
+    let status = request(Call::Status {});
+    let with_preface = |bytes: &[u8]| [&PREFACE[..], bytes].concat();
+    for (what, bytes) in [
+        ("another protocol", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+        ("version 2", [b"SROOM\0\0\x02", &status[..]].concat()),
+        ("data before a request", with_preface(&frame(FrameKind::Data, b"x"))),
+        ("an end before a request", with_preface(&end(0))),
+        ("a response", with_preface(&frame(FrameKind::Response, b"\xa0"))),
+        ("a request that is no CBOR", with_preface(&frame(FrameKind::Request, b"\xff"))),
+        ("a request over 64 KiB", with_preface(&[1, 0, 0, 0, 0, 1, 0, 1])),
+        ("an unknown kind", with_preface(&[9, 0, 0, 0, 0, 0, 0, 1, 0])),
+        ("a request within a request", with_preface(&[run(), status.clone()].concat())),
+        (
+            "a trailer that counts too much",
+            with_preface(&[run(), frame(FrameKind::Data, b"\x02"), end(2)].concat()),
+        ),
+        (
+            "a trailer that counts too little",
+            with_preface(&[run(), frame(FrameKind::Data, b"\x02\x04"), end(1)].concat()),
+        ),
+        ("an end of the stream within a frame", with_preface(&status[..9])),
+        (
+            "an end of the stream within a body",
+            with_preface(&[run(), frame(FrameKind::Data, b"\x02")].concat()),
+        ),
+    ] {
+        let (kinds, error) = talk(&house, &bytes).await;
+        assert_eq!(error.map(|body| body.code), Some(ErrorCode::BadRequest), "{what}: {kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_sent_one_after_another_without_waiting_are_answered_in_order() {
+    let house = House::new().await;
+    let message = house.acme().await;
+    let one = [run(), frame(FrameKind::Data, &message), end(message.len())].concat();
+    let all = [&PREFACE[..], &one, &request(Call::Status {}), &one].concat();
+    let (kinds, error) = talk(&house, &all).await;
+    assert_eq!(error, None);
+    let ends = kinds.iter().filter(|kind| **kind == FrameKind::End).count();
+    assert_eq!(ends, 3, "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_byte_by_byte_is_answered_as_any_other() {
+    let house = House::new().await;
+    let message = house.acme().await;
+    let all =
+        [&PREFACE[..], &run(), &frame(FrameKind::Data, &message), &end(message.len())].concat();
+    let mut stream = connect(&house).await;
+    for byte in all {
+        stream.write_all(&[byte]).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.windows(MASKED.len()).any(|window| window == MASKED.as_bytes()));
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_at_any_byte_harms_nobody() {
+    let house = House::new().await;
+    let message = house.acme().await;
+    let all =
+        [&PREFACE[..], &run(), &frame(FrameKind::Data, &message), &end(message.len())].concat();
+    for cut in 0..all.len() {
+        let mut stream = connect(&house).await;
+        stream.write_all(&all[..cut]).await.unwrap();
+        drop(stream);
+    }
+    assert_eq!(house.mask(&message).await.unwrap(), MASKED);
+}
+
+#[tokio::test]
+async fn a_peer_that_stalls_is_let_go_after_the_idle_timeout() {
+    let short = |text: String| text.replace("[limits]", "[limits]\nidle_timeout_secs = 1");
+    let house = House::built(Plan { manifest: short, ..Plan::default() }).await;
+    for start in [
+        &[][..],
+        &PREFACE[..5],
+        &[&PREFACE[..], &run()[..20]].concat(),
+        &[&PREFACE[..], &run()].concat(),
+    ] {
+        let mut stream = connect(&house).await;
+        stream.write_all(start).await.unwrap();
+        let mut answer = Vec::new();
+        let closed =
+            tokio::time::timeout(Duration::from_secs(6), stream.read_to_end(&mut answer)).await;
+        closed.expect("the connection was kept").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_busy_and_the_others_are_served() {
+    let few = |text: String| text.replace("[limits]", "[limits]\nmax_connections = 2");
+    let house = House::built(Plan { manifest: few, ..Plan::default() }).await;
+    let (mut first, mut second) = (house.client().await, house.client().await);
+    first.status().await.unwrap();
+    second.status().await.unwrap();
+    let error = house.client().await.status().await.unwrap_err();
+    assert_eq!(error.service().map(|body| body.code), Some(ErrorCode::Busy));
+    assert!(error.is_retryable());
+    first.status().await.unwrap();
+    drop(second);
+    for _ in 0..100 {
+        if house.client().await.status().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the slot was not given back");
+}
