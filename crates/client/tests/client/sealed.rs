@@ -1,0 +1,309 @@
+//! Sealed results: opened only when the expected enclave made them, for this
+//! request and this key, and only when whole. The enclave is simulated; its
+//! documents are made by other code than the one that verifies them.
+
+use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
+use strongroom_client::attestation::nsm::{AttestationRequest, Nsm as _};
+use strongroom_client::attestation::{Policy, TrustRoot, UnixTime, VerifyError};
+use strongroom_client::{
+    Client, Error, Expected, Options, Protect, ProtocolError, Recipient, RecipientSecretKey,
+    SealedError, Verifier, open_sealed,
+};
+use strongroom_envelope::seal::{Binding, OpenError, RecipientPublicKey, Setup};
+use strongroom_sim::SimNsm;
+use strongroom_wire::{Call, FrameKind, Outcome, Request, Response, Run};
+use tokio::io::duplex;
+
+use crate::peer::{Service, answering, control, end, job, whole};
+
+const RESULT: &[u8] = b"name,pan\nA. B.,1111\n";
+
+/// An enclave, and a verifier that accepts it and no other.
+fn enclave() -> (Arc<SimNsm>, Verifier) {
+    let nsm = Arc::new(SimNsm::builder().image(b"the image").build().unwrap());
+    let policy = Policy::for_pcrs([(0, nsm.describe_pcr(0).unwrap().value)]);
+    let root = TrustRoot::from_der(&nsm.trust_root_der()).unwrap();
+    (nsm, Verifier { root, policy })
+}
+
+fn run_of(request: &Request) -> Run {
+    match &request.call {
+        Call::Run(run) => run.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the enclave gives for `run`, with more in it than one chunk holds.
+fn seal(nsm: &SimNsm, id: [u8; 16], run: &Run, result: &[u8]) -> Vec<u8> {
+    let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
+    let binding = Binding { request_id: id, job: &run.job, args: &run.args, nonce };
+    let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
+    let setup = Setup::new(&to, &binding).unwrap();
+    let user_data = setup.user_data();
+    let wanted = AttestationRequest { user_data: Some(&user_data), nonce, public_key: None };
+    let document = nsm.attest(&wanted).unwrap();
+    let mut out = Vec::new();
+    let mut sealer = setup.start(&document, &mut out).unwrap();
+    sealer.seal(result, &mut out).unwrap();
+    sealer.finish(&mut out).unwrap();
+    out
+}
+
+fn now() -> UnixTime {
+    UnixTime::from_millis(strongroom_sim::system_clock()())
+}
+
+#[tokio::test]
+async fn a_sealed_result_is_opened_as_it_comes() {
+    let (nsm, verifier) = enclave();
+    let (secret, _) = RecipientSecretKey::generate().unwrap();
+    let result = RESULT.repeat(20_000);
+    let sent = result.clone();
+    let (near, far) = duplex(5000);
+    let _peer = tokio::spawn(async move {
+        let mut service = Service::new(far);
+        let (request, _) = service.whole_request().await.unwrap();
+        let sealed = seal(&nsm, request.id.0, &run_of(&request), &sent);
+        let parts: Vec<&[u8]> = sealed.chunks(7001).collect();
+        service.write(&whole(request.id, Protect::Seal, &parts)).await;
+    });
+    let mut client = Client::over(near, Options::default());
+    let mut output = Vec::new();
+    let (summary, opened) =
+        client.run_sealed(&job(), &secret, &verifier, &b"in"[..], &mut output).await.unwrap();
+    assert!(output == result);
+    assert_eq!((summary.received, summary.request), (result.len() as u64, opened.request));
+    assert_eq!((opened.job.as_str(), opened.args["tenant"].as_str()), ("mask", "acme"));
+    assert_eq!(opened.nonce.as_deref(), opened.document.nonce());
+}
+
+/// Runs a sealed job against a service that seals with `forge`.
+async fn outcome(
+    verifier: &Verifier,
+    forge: impl FnOnce([u8; 16], Run) -> Vec<u8> + Send + 'static,
+) -> (Error, Vec<u8>) {
+    let (secret, _) = RecipientSecretKey::generate().unwrap();
+    let (mut client, _peer) = answering(move |request, _| {
+        whole(request.id, Protect::Seal, &[&forge(request.id.0, run_of(request))])
+    });
+    let mut output = Vec::new();
+    let run = client.run_sealed(&job(), &secret, verifier, &b"in"[..], &mut output).await;
+    (run.unwrap_err(), output)
+}
+
+#[tokio::test]
+async fn a_result_for_another_request_job_argument_nonce_or_key_is_refused() {
+    type Change = fn(&mut [u8; 16], &mut Run);
+    let open = |error| Error::Sealed(SealedError::Open(error)).to_string();
+    let other = open(OpenError::OtherRequest);
+    let cases: [(&str, Change); 6] = [
+        ("request", |id, _| id[0] ^= 1),
+        ("job", |_, run| run.job = "other".into()),
+        ("argument", |_, run| drop(run.args.insert("tenant".into(), "evil".into()))),
+        ("more arguments", |_, run| drop(run.args.insert("x".into(), String::new()))),
+        ("nonce", |_, run| run.nonce = Some(ByteBuf::from([1; 32]))),
+        ("no nonce", |_, run| run.nonce = None),
+    ];
+    for (what, change) in cases {
+        let (nsm, verifier) = enclave();
+        let (error, output) = outcome(&verifier, move |mut id, mut run| {
+            change(&mut id, &mut run);
+            seal(&nsm, id, &run, RESULT)
+        })
+        .await;
+        match &error {
+            // The document's own nonce and user data give it away first.
+            Error::Attestation(VerifyError::NonceMismatch | VerifyError::UserDataMismatch) => {}
+            error => assert_eq!(error.to_string(), other, "{what}"),
+        }
+        assert!(output.is_empty(), "{what}");
+    }
+    let (nsm, verifier) = enclave();
+    let (error, output) = outcome(&verifier, move |id, mut run| {
+        let (_, thief) = RecipientSecretKey::generate().unwrap();
+        run.seal_to = Some(ByteBuf::from(*thief.as_bytes()));
+        seal(&nsm, id, &run, RESULT)
+    })
+    .await;
+    assert!(matches!(error, Error::Attestation(VerifyError::UserDataMismatch)), "{error:?}");
+    assert!(output.is_empty());
+}
+
+#[tokio::test]
+async fn a_result_of_another_enclave_is_refused_before_a_byte_of_it() {
+    let (_, verifier) = enclave();
+    let other_root = SimNsm::builder().image(b"the image").build().unwrap();
+    let (error, output) =
+        outcome(&verifier, move |id, run| seal(&other_root, id, &run, RESULT)).await;
+    assert!(matches!(error, Error::Attestation(VerifyError::RootMismatch { .. })), "{error:?}");
+    assert!(output.is_empty());
+
+    let (nsm, verifier) = enclave();
+    let other_image = SimNsm::builder().ca(&nsm.ca()).image(b"another").build().unwrap();
+    let (error, output) =
+        outcome(&verifier, move |id, run| seal(&other_image, id, &run, RESULT)).await;
+    assert!(
+        matches!(error, Error::Attestation(VerifyError::PcrMismatch { index: 0, .. })),
+        "{error:?}"
+    );
+    assert!(output.is_empty());
+
+    let (nsm, verifier) = enclave();
+    let debug = SimNsm::builder().ca(&nsm.ca()).image(b"the image").debug().build().unwrap();
+    let (error, output) = outcome(&verifier, move |id, run| seal(&debug, id, &run, RESULT)).await;
+    assert!(matches!(error, Error::Attestation(VerifyError::DebugMode)), "{error:?}");
+    assert!(output.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_sealed_under_another_enclaves_document_is_refused() {
+    // The parent seals by itself and borrows a genuine document.
+    let (nsm, verifier) = enclave();
+    let (error, output) = outcome(&verifier, move |id, run| {
+        let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
+        let binding = Binding { request_id: id, job: &run.job, args: &run.args, nonce };
+        let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
+        let wanted = AttestationRequest { nonce, ..AttestationRequest::default() };
+        let document = nsm.attest(&wanted).unwrap();
+        let mut out = Vec::new();
+        let mut sealer = Setup::new(&to, &binding).unwrap().start(&document, &mut out).unwrap();
+        sealer.seal(RESULT, &mut out).unwrap();
+        sealer.finish(&mut out).unwrap();
+        out
+    })
+    .await;
+    assert!(matches!(error, Error::Attestation(VerifyError::UserDataMismatch)), "{error:?}");
+    assert!(output.is_empty());
+}
+
+#[tokio::test]
+async fn a_sealed_result_that_is_cut_or_added_to_is_refused_though_the_frames_are_whole() {
+    for (what, change) in [
+        ("nothing", (|_| Vec::new()) as fn(Vec<u8>) -> Vec<u8>),
+        ("half the header", |stream| stream[..200].to_vec()),
+        ("the last byte gone", |stream| stream[..stream.len() - 1].to_vec()),
+        ("the final chunk gone", |stream| stream[..stream.len() - 4 - 16 - 34_464].to_vec()),
+        ("a byte more", |stream| [stream, vec![0]].concat()),
+        ("twice", |stream| [&stream[..], &stream].concat()),
+        ("a bit flipped in the last chunk", |mut stream| {
+            *stream.last_mut().unwrap() ^= 1;
+            stream
+        }),
+    ] {
+        let (nsm, verifier) = enclave();
+        let (error, output) =
+            outcome(&verifier, move |id, run| change(seal(&nsm, id, &run, &[7; 100_000]))).await;
+        assert!(matches!(error.cause(), Error::Sealed(_)), "{what}: {error:?}");
+        let received = match error {
+            Error::Partial { received, .. } => received,
+            _ => 0,
+        };
+        assert_eq!(received, output.len() as u64, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_in_the_clear_never_passes_for_a_sealed_one() {
+    let (_, verifier) = enclave();
+    for protect in [Protect::None, Protect::Kms] {
+        let (secret, public_key) = RecipientSecretKey::generate().unwrap();
+        let (mut client, _peer) =
+            answering(move |request, _| whole(request.id, protect, &[b"made up"]));
+        let mut output = Vec::new();
+        let run = client.run_sealed(&job(), &secret, &verifier, &b""[..], &mut output).await;
+        assert!(matches!(run, Err(Error::Protocol(ProtocolError::NotSealed))));
+        assert!(output.is_empty());
+
+        let (mut client, _peer) =
+            answering(move |request, _| whole(request.id, protect, &[b"made up"]));
+        let recipient = Recipient { public_key: *public_key.as_bytes(), nonce: None };
+        let run = client.run_for(&recipient, &job(), &b""[..], &mut output).await;
+        assert!(matches!(run, Err(Error::Protocol(ProtocolError::NotSealed))));
+        assert!(output.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_relayed_result_is_opened_by_its_owner_and_by_nobody_else() {
+    let (nsm, verifier) = enclave();
+    let (secret, public_key) = RecipientSecretKey::generate().unwrap();
+    let (mut client, _peer) = answering(move |request, _| {
+        let sealed = seal(&nsm, request.id.0, &run_of(request), RESULT);
+        whole(request.id, Protect::Seal, &[&sealed])
+    });
+    let nonce = Some(b"owner's nonce".to_vec());
+    let recipient = Recipient { public_key: *public_key.as_bytes(), nonce: nonce.clone() };
+    let mut stored = Vec::new();
+    let summary = client.run_for(&recipient, &job(), &b"in"[..], &mut stored).await.unwrap();
+
+    let expected = Expected {
+        request: Some(summary.request),
+        job: Some("mask".into()),
+        args: Some(job().args),
+        nonce,
+    };
+    let mut output = Vec::new();
+    let opened =
+        open_sealed(&stored[..], &mut output, &secret, &verifier, &expected, now()).await.unwrap();
+    assert_eq!((output.as_slice(), opened.request), (RESULT, summary.request));
+
+    let (stranger, _) = RecipientSecretKey::generate().unwrap();
+    let anything = Expected::default();
+    let mut none = Vec::new();
+    open_sealed(&stored[..], &mut none, &secret, &verifier, &anything, now()).await.unwrap();
+    none.clear();
+    let theft = open_sealed(&stored[..], &mut none, &stranger, &verifier, &anything, now()).await;
+    assert!(matches!(theft, Err(Error::Attestation(VerifyError::UserDataMismatch))));
+    let replay = Expected { nonce: Some(b"a newer nonce".to_vec()), ..anything.clone() };
+    let replayed = open_sealed(&stored[..], &mut none, &secret, &verifier, &replay, now()).await;
+    assert!(matches!(replayed, Err(Error::Attestation(VerifyError::NonceMismatch))));
+    let later = UnixTime::from_millis(now().as_millis() + 24 * 3600 * 1000);
+    let expired = open_sealed(&stored[..], &mut none, &secret, &verifier, &anything, later).await;
+    assert!(matches!(expired, Err(Error::Attestation(VerifyError::CertificateExpired { .. }))));
+    for cut in 0..stored.len() {
+        let input = &stored[..cut];
+        let opened = open_sealed(input, &mut none, &secret, &verifier, &anything, now()).await;
+        assert!(matches!(opened.unwrap_err().cause(), Error::Sealed(_)), "cut at {cut}");
+    }
+    assert!(none.is_empty(), "one chunk: nothing comes before it is whole");
+}
+
+#[tokio::test]
+async fn attesting_binds_the_clients_own_nonce() {
+    let (nsm, verifier) = enclave();
+    let attest = |nsm: Arc<SimNsm>, nonce: fn(Vec<u8>) -> Option<Vec<u8>>| {
+        answering(move |request, _| {
+            let Call::Attest(attest) = &request.call else { panic!() };
+            let nonce = nonce(attest.nonce.clone().unwrap().into_vec());
+            let wanted =
+                AttestationRequest { nonce: nonce.as_deref(), ..AttestationRequest::default() };
+            let document = ByteBuf::from(nsm.attest(&wanted).unwrap());
+            let response = Response { id: request.id, outcome: Outcome::Attest { document } };
+            let preface = strongroom_wire::frame::PREFACE.to_vec();
+            [preface, control(FrameKind::Response, &response), end(0)].concat()
+        })
+    };
+    let (mut client, _peer) = attest(Arc::clone(&nsm), Some);
+    let document = client.attest(&verifier).await.unwrap();
+    assert_eq!(document.nonce().unwrap().len(), 32);
+    for nonce in [
+        (|_| None) as fn(Vec<u8>) -> Option<Vec<u8>>,
+        |_| Some(vec![7; 32]),
+        |nonce| Some(nonce[1..].to_vec()),
+    ] {
+        let (mut client, _peer) = attest(Arc::clone(&nsm), nonce);
+        let error = client.attest(&verifier).await.unwrap_err();
+        assert!(matches!(error, Error::Attestation(VerifyError::NonceMismatch)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_names_no_image_is_refused() {
+    let (nsm, mut verifier) = enclave();
+    verifier.policy = Policy::default();
+    let (error, output) = outcome(&verifier, move |id, run| seal(&nsm, id, &run, RESULT)).await;
+    assert!(matches!(error, Error::Attestation(VerifyError::ImageUnpinned)), "{error:?}");
+    assert!(output.is_empty());
+}
