@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use serde_bytes::ByteBuf;
-use strongroom_envelope::esdk::{ContextError, EncryptedDataKey, EncryptionContext, Header};
+use strongroom_envelope::esdk::{
+    ContextError, EncryptedDataKey, EncryptionContext, FrameLen, Header,
+};
 use strongroom_envelope::seal::RecipientPublicKey;
 use strongroom_wire::Run;
 
 use crate::manifest::{
-    ByteCount, Job, JobName, KeyArn, Manifest, OperationSpec, OutputSpec, Recipients,
+    Job, JobName, KeyArn, Manifest, OperationSpec, OutputSpec, Recipients,
 };
 
 /// A job with a caller's arguments in place.
@@ -75,7 +77,7 @@ pub enum BoundOutput<'m> {
         /// The encryption context.
         context: EncryptionContext,
         /// Plaintext bytes per frame.
-        frame: ByteCount,
+        frame: FrameLen,
     },
     /// A public key.
     Seal {

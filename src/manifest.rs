@@ -11,7 +11,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use strongroom_envelope::esdk;
+use strongroom_envelope::esdk::{self, FrameLen};
 pub use types::{ByteCount, JobName, KeyArn, MaskRule, Region, Template, UnknownColumns};
 
 /// A manifest that has passed every check.
@@ -121,7 +121,7 @@ pub enum OutputSpec {
         /// Its encryption context.
         context: BTreeMap<String, Template>,
         /// Plaintext bytes per frame.
-        frame: ByteCount,
+        frame: FrameLen,
     },
     /// Sealed to a key that the caller names.
     Seal(Recipients),

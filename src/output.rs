@@ -8,8 +8,6 @@ use strongroom_envelope::seal::{self, Setup};
 use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_wire::Protect;
 
-use crate::manifest::ByteCount;
-
 /// An output at work on one request.
 pub enum Output {
     /// In the clear, as the job allows.
@@ -40,11 +38,9 @@ impl Output {
         key: &DataKey,
         encrypted: EncryptedDataKey,
         context: &EncryptionContext,
-        frame: ByteCount,
+        frame: FrameLen,
         out: &mut Vec<u8>,
     ) -> Result<Self, OutputError> {
-        // The manifest has bounded it; a length that does not fit takes the default.
-        let frame = FrameLen::new(frame.0).unwrap_or_default();
         Ok(Self::Kms(esdk::Sealer::new(key, context, &[encrypted], frame, out)?))
     }
 

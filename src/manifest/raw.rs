@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use strongroom_envelope::esdk::FrameLen;
+
 use super::types::is_name;
 use super::{
     ByteCount, Input, Job, JobName, KeyArn, Kms, Limits, ManifestError, MaskRule, OperationSpec,
@@ -173,7 +175,7 @@ impl TryFrom<Manifest> for super::Manifest {
         let mut jobs = BTreeMap::new();
         for job in raw.job {
             let place = format!("job {:?}", job.name);
-            let job = job.check(&region, &limits).map_err(|error| error.within(&place))?;
+            let job = job.check(&region).map_err(|error| error.within(&place))?;
             if jobs.insert(job.name.clone(), job).is_some() {
                 return Err(ManifestError::value(place, "another job has the same name"));
             }
@@ -228,13 +230,13 @@ impl RawLimits {
 }
 
 impl RawJob {
-    fn check(self, region: &Region, limits: &Limits) -> Result<Job, ManifestError> {
+    fn check(self, region: &Region) -> Result<Job, ManifestError> {
         let name = JobName::parse(&self.name).map_err(at("name"))?;
         let args = check_args(&self.args)?;
         let operation =
             check_operation(self.operation, self.input.format, self.fields, self.unknown_fields)?;
         let input = self.input.check(&args, region)?;
-        let output = self.output.check(&args, region, limits)?;
+        let output = self.output.check(&args, region)?;
         if matches!((&operation, &output), (OperationSpec::Reencrypt, OutputSpec::None)) {
             return Err(ManifestError::value(
                 "output",
@@ -319,21 +321,13 @@ impl RawInput {
 }
 
 impl RawOutput {
-    fn check(
-        self,
-        args: &BTreeSet<&str>,
-        region: &Region,
-        limits: &Limits,
-    ) -> Result<OutputSpec, ManifestError> {
+    fn check(self, args: &BTreeSet<&str>, region: &Region) -> Result<OutputSpec, ManifestError> {
         match self {
             Self::None {} => Ok(OutputSpec::None),
             Self::Kms { key, context, frame } => {
-                if frame.0 == 0 || frame > limits.max_frame {
-                    return Err(ManifestError::value(
-                        "output.frame",
-                        "must be 1 byte to limits.max_frame",
-                    ));
-                }
+                let Some(frame) = FrameLen::new(frame.0) else {
+                    return Err(ManifestError::value("output.frame", "must be 1 byte to 8MiB"));
+                };
                 let key = check_key("output.key", &key, region)?;
                 let context = check_context("output.context", context, args)?;
                 Ok(OutputSpec::Kms { key, context, frame })

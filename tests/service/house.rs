@@ -2,7 +2,6 @@
 //! producer who encrypts, and a parent who calls.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_kms::config::{BehaviorVersion, Credentials as SdkCredentials, Region};

@@ -28,7 +28,8 @@ pub(crate) struct Certificate {
     not_before: u64,
     not_after: u64,
     public_key: Vec<u8>,
-    constraints: Option<BasicConstraints>,
+    /// With whether the extension is critical.
+    constraints: Option<(BasicConstraints, bool)>,
     usage: Option<KeyUsage>,
 }
 
@@ -65,14 +66,17 @@ impl Certificate {
 
     /// Judges it as an authority with `authorities_below` more under it.
     pub(crate) fn check_authority(&self, authorities_below: usize) -> Result<(), Problem> {
-        let Some(constraints) = self.constraints.as_ref().filter(|constraints| constraints.ca)
+        let Some((BasicConstraints { ca: true, path_len_constraint }, critical)) = self.constraints
         else {
             return Err("is not a certificate authority's");
         };
+        if !critical {
+            return Err("does not mark its basic constraints as critical");
+        }
         if !self.usage.is_some_and(|usage| usage.key_cert_sign()) {
             return Err("may not sign certificates (its key usage lacks keyCertSign)");
         }
-        match constraints.path_len_constraint {
+        match path_len_constraint {
             Some(limit) if authorities_below > usize::from(limit) => {
                 Err("has more authorities below it than its pathLenConstraint allows")
             }
@@ -82,7 +86,7 @@ impl Certificate {
 
     /// Judges it as the module's own, which signs documents and nothing else.
     pub(crate) fn check_leaf(&self) -> Result<(), Problem> {
-        if let Some(constraints) = &self.constraints
+        if let Some((constraints, _)) = &self.constraints
             && (constraints.ca || constraints.path_len_constraint.is_some())
         {
             return Err("is a certificate authority's in the place of the module's");
@@ -151,11 +155,12 @@ fn split(der: &[u8]) -> der::Result<(&[u8], AlgorithmIdentifierOwned, BitStringR
     Ok(parts)
 }
 
+/// Basic constraints, with whether they are critical, and key usage.
+type Deciding = (Option<(BasicConstraints, bool)>, Option<KeyUsage>);
+
 /// The two extensions that decide. Any other is ignored, unless it is critical
 /// (RFC 5280 §4.2) or there twice.
-fn extensions(
-    tbs: &TbsCertificate,
-) -> Result<(Option<BasicConstraints>, Option<KeyUsage>), Problem> {
+fn extensions(tbs: &TbsCertificate) -> Result<Deciding, Problem> {
     let (mut constraints, mut usage) = (None, None);
     let mut seen = Vec::new();
     for extension in tbs.extensions().map_or(&[][..], Vec::as_slice) {
@@ -165,7 +170,8 @@ fn extensions(
         seen.push(extension.extn_id);
         let value = extension.extn_value.as_bytes();
         if extension.extn_id == BasicConstraints::OID {
-            constraints = Some(BasicConstraints::from_der(value).map_err(|_| MALFORMED)?);
+            let value = BasicConstraints::from_der(value).map_err(|_| MALFORMED)?;
+            constraints = Some((value, extension.critical));
         } else if extension.extn_id == KeyUsage::OID {
             usage = Some(KeyUsage::from_der(value).map_err(|_| MALFORMED)?);
         } else if extension.critical {

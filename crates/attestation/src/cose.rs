@@ -96,7 +96,7 @@ fn sig_structure(payload: &[u8]) -> Vec<u8> {
 const TAG_18: u8 = 0xd2;
 /// `{1: -35}`: algorithm ES384, nothing else.
 const PROTECTED_ES384: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
-/// AWS "Nitro Enclaves attestation process" §2.2.1 (CDDL), in bytes.
+/// AWS "Nitro Enclaves attestation process" §3.1, in bytes.
 const MAX_PAYLOAD_LEN: usize = 16_384;
 /// r ‖ s, 48 bytes each.
 const SIGNATURE_LEN: usize = 96;

@@ -1,10 +1,11 @@
 //! The payload of an attestation document: a CBOR map of nine known fields.
 //!
 //! Called by [`crate::verify()`] on payload bytes that nobody vouches for yet.
-//! The rules are those of AWS "Nitro Enclaves attestation process" §2, as
-//! tightened by what Nitro really emits: unknown and repeated keys are refused,
-//! `null` stands for an absent field in the three optional ones only, and the
-//! outermost map alone may be of indefinite length (hypervisors since 2025).
+//! The rules are those of AWS "Nitro Enclaves attestation process" §2.2 and
+//! §3.2.2, as tightened by what Nitro really emits: unknown and repeated keys
+//! are refused, `null` stands for an absent field in the three optional ones
+//! only, and the outermost map alone may be of indefinite length (hypervisors
+//! since 2025).
 
 use std::collections::BTreeMap;
 
@@ -202,5 +203,5 @@ const MAX_MODULE_ID_LEN: usize = 128;
 const PCR_COUNT: usize = 32;
 /// Certificates above the leaf: Nitro has 4 (root, region, zone, instance).
 const MAX_CABUNDLE: usize = 8;
-/// AWS "Nitro Enclaves attestation process" §2.2.1 (CDDL), in bytes.
+/// AWS "Nitro Enclaves attestation process" §2.2, in bytes.
 const MAX_CERTIFICATE_LEN: usize = 1024;

@@ -23,7 +23,7 @@ pub const MAX_FUTURE_SKEW: Duration = Duration::from_secs(5 * 60);
 /// Verifies an attestation document under `root` at the time `now`, and checks
 /// what it says against `policy`.
 ///
-/// The steps are those of AWS "Nitro Enclaves attestation process" §3.2: the
+/// The steps are those of AWS "Nitro Enclaves attestation process" §3: the
 /// structure, the chain to the root, the signature, the time, and then the
 /// content. No step is reported before all earlier ones hold.
 ///

@@ -48,100 +48,104 @@ impl Eq for DataKey {}
 
 /// A growable buffer of plaintext that is erased on drop, on growth and when
 /// bytes are taken off its front.
+///
+/// Behind `len`, every byte of `bytes` is zero: memory is erased when it falls
+/// out of use, never again when it comes back into use.
 #[derive(Default)]
 pub struct SecretBuf {
     bytes: Vec<u8>,
+    len: usize,
 }
 
 impl SecretBuf {
     /// An empty buffer; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new() }
+        Self { bytes: Vec::new(), len: 0 }
     }
 
     /// An empty buffer with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity) }
+        Self { bytes: vec![0; capacity], len: 0 }
     }
 
     /// Takes over `bytes` without copying them.
     #[must_use]
     pub const fn from_vec(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        let len = bytes.len();
+        Self { bytes, len }
     }
 
     /// Number of bytes held.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether no bytes are held.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
     /// The bytes held.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 
     /// The bytes held, to be changed in place.
     pub fn expose_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.get_mut(..self.len).unwrap_or_default()
     }
 
     /// Appends `bytes`.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        self.reserve(bytes.len());
-        self.bytes.extend_from_slice(bytes);
+        self.grow(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Appends one byte.
     pub fn push(&mut self, byte: u8) {
-        self.reserve(1);
-        self.bytes.push(byte);
+        self.extend_from_slice(&[byte]);
     }
 
     /// Appends `len` zero bytes and returns them, to be written in place.
     pub fn grow(&mut self, len: usize) -> &mut [u8] {
         self.reserve(len);
-        let start = self.bytes.len();
-        self.bytes.resize(start.saturating_add(len), 0);
-        self.bytes.get_mut(start..).unwrap_or_default()
+        let start = self.len;
+        self.len = start.saturating_add(len);
+        self.bytes.get_mut(start..self.len).unwrap_or_default()
     }
 
     /// Makes room for `additional` more bytes; the old memory is erased when
     /// the bytes have to move.
     pub fn reserve(&mut self, additional: usize) {
-        let needed = self.bytes.len().saturating_add(additional);
-        if needed <= self.bytes.capacity() {
+        let needed = self.len.saturating_add(additional);
+        if needed <= self.bytes.len() {
             return;
         }
-        let mut grown = Vec::with_capacity(needed.max(self.bytes.capacity().saturating_mul(2)));
-        grown.extend_from_slice(&self.bytes);
-        self.bytes.zeroize();
-        self.bytes = grown;
+        let mut grown = Self::with_capacity(needed.max(self.bytes.len().saturating_mul(2)));
+        grown.len = self.len;
+        grown.expose_mut().copy_from_slice(self.expose());
+        // The old memory goes to `grown`, which erases it on its way out.
+        std::mem::swap(self, &mut grown);
     }
 
     /// Shortens to `len` bytes, erasing the rest; no effect when already shorter.
     pub fn truncate(&mut self, len: usize) {
-        if let Some(tail) = self.bytes.get_mut(len..) {
+        if let Some(tail) = self.bytes.get_mut(len..self.len) {
             tail.zeroize();
-            self.bytes.truncate(len);
+            self.len = len;
         }
     }
 
     /// Removes the first `count` bytes (all, when there are fewer), moving the
     /// rest to the front and erasing where they stood.
     pub fn consume(&mut self, count: usize) {
-        let count = count.min(self.bytes.len());
-        let keep = self.bytes.len().saturating_sub(count);
-        self.bytes.copy_within(count.., 0);
+        let count = count.min(self.len);
+        let keep = self.len.saturating_sub(count);
+        self.bytes.copy_within(count..self.len, 0);
         self.truncate(keep);
     }
 
@@ -153,8 +157,7 @@ impl SecretBuf {
 
 impl Drop for SecretBuf {
     fn drop(&mut self) {
-        // `Vec::zeroize` covers the spare capacity too.
-        self.bytes.zeroize();
+        self.clear();
     }
 }
 
@@ -179,9 +182,7 @@ mod tests {
         assert_eq!(buf.expose(), b"and-rest");
         buf.truncate(3);
         assert_eq!(buf.expose(), b"and");
-        // What stood behind the length comes back as zeros when the length is raised again.
-        buf.bytes.resize(15, 0xff);
-        buf.bytes.truncate(3);
+        assert!(buf.bytes[3..].iter().all(|byte| *byte == 0), "something was left behind");
         assert_eq!(buf.grow(4), [0; 4]);
     }
 

@@ -182,6 +182,16 @@ fn an_authority_without_the_ca_flag_is_refused() {
 }
 
 #[test]
+fn an_authority_whose_basic_constraints_are_not_critical_is_refused() {
+    for place in [REGION, ZONE, INSTANCE] {
+        refused("certificate-invalid", |forge| {
+            let extensions = &mut forge.certificates[place].extensions;
+            extensions.iter_mut().find(|(oid, ..)| *oid == BASIC_CONSTRAINTS).unwrap().1 = false;
+        });
+    }
+}
+
+#[test]
 fn an_authority_that_may_not_sign_certificates_is_refused() {
     for place in [REGION, ZONE, INSTANCE] {
         refused("certificate-invalid", |forge| {

@@ -1,0 +1,50 @@
+//! The simulator is not in the product: not in its graph, not in its binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::path::Path;
+use std::process::Command;
+
+fn cargo(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("cargo prints UTF-8")
+}
+
+#[test]
+fn the_simulator_is_not_in_the_production_graph() {
+    let graph = ["tree", "--offline", "-p", "strongroom", "-e", "normal,build"];
+    assert_eq!(cargo(&[&graph[..], &["-i", "strongroom-sim"]].concat()), "");
+    // The same question does find what is there.
+    let found = cargo(&[&graph[..], &["-i", "strongroom-wire"]].concat());
+    assert!(found.contains("strongroom v"), "{found}");
+}
+
+#[test]
+fn no_oracle_or_second_crypto_stack_is_in_the_production_graph() {
+    let graph = cargo(&["tree", "--offline", "-p", "strongroom", "-e", "normal,build", "--prefix", "none"]);
+    let names: Vec<&str> = graph.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"aws-lc-rs"));
+    for unwanted in ["aes-gcm", "rsa", "p384", "p256", "ring", "openssl-sys", "native-tls", "rcgen", "ciborium"] {
+        assert!(!names.contains(&unwanted), "{unwanted} is in the production graph");
+    }
+}
+
+#[test]
+fn the_production_binary_is_built_from_nothing_of_the_simulator() {
+    // As a plain `cargo build` makes it, without the features that tests unify.
+    let profile_dir = Path::new(env!("CARGO_BIN_EXE_strongroom")).parent().expect("a folder");
+    let build = ["build", "--offline", "--quiet", "-p", "strongroom", "--bin", "strongroom"];
+    let release = profile_dir.ends_with("release").then_some("--release");
+    cargo(&build.into_iter().chain(release).collect::<Vec<_>>());
+    let inputs = profile_dir.join("strongroom.d");
+    let inputs = std::fs::read_to_string(&inputs).expect("cargo leaves a .d file beside the binary");
+    assert!(inputs.contains("src/main.rs") && inputs.contains("crates/wire/"), "{inputs}");
+    for unwanted in ["crates/sim/", "crates/client/", "crates/cli/"] {
+        assert!(!inputs.contains(unwanted), "{unwanted} is in the binary");
+    }
+}
