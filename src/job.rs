@@ -13,9 +13,7 @@ use strongroom_envelope::esdk::{
 use strongroom_envelope::seal::RecipientPublicKey;
 use strongroom_wire::Run;
 
-use crate::manifest::{
-    Job, JobName, KeyArn, Manifest, OperationSpec, OutputSpec, Recipients,
-};
+use crate::manifest::{Job, JobName, KeyArn, Manifest, OperationSpec, OutputSpec, Recipients};
 
 /// A job with a caller's arguments in place.
 pub struct BoundJob<'m> {

@@ -26,10 +26,13 @@ fn the_simulator_is_not_in_the_production_graph() {
 
 #[test]
 fn no_oracle_or_second_crypto_stack_is_in_the_production_graph() {
-    let graph = cargo(&["tree", "--offline", "-p", "strongroom", "-e", "normal,build", "--prefix", "none"]);
+    let graph =
+        cargo(&["tree", "--offline", "-p", "strongroom", "-e", "normal,build", "--prefix", "none"]);
     let names: Vec<&str> = graph.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"aws-lc-rs"));
-    for unwanted in ["aes-gcm", "rsa", "p384", "p256", "ring", "openssl-sys", "native-tls", "rcgen", "ciborium"] {
+    for unwanted in
+        ["aes-gcm", "rsa", "p384", "p256", "ring", "openssl-sys", "native-tls", "rcgen", "ciborium"]
+    {
         assert!(!names.contains(&unwanted), "{unwanted} is in the production graph");
     }
 }
@@ -42,7 +45,8 @@ fn the_production_binary_is_built_from_nothing_of_the_simulator() {
     let release = profile_dir.ends_with("release").then_some("--release");
     cargo(&build.into_iter().chain(release).collect::<Vec<_>>());
     let inputs = profile_dir.join("strongroom.d");
-    let inputs = std::fs::read_to_string(&inputs).expect("cargo leaves a .d file beside the binary");
+    let inputs =
+        std::fs::read_to_string(&inputs).expect("cargo leaves a .d file beside the binary");
     assert!(inputs.contains("src/main.rs") && inputs.contains("crates/wire/"), "{inputs}");
     for unwanted in ["crates/sim/", "crates/client/", "crates/cli/"] {
         assert!(!inputs.contains(unwanted), "{unwanted} is in the binary");

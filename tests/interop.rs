@@ -80,7 +80,11 @@ async fn messages_of_the_official_sdk_open_in_both_suites_and_with_any_frame_len
     let house = House::new().await;
     for (suite, frame) in [(SIGNED, 4096), (UNSIGNED, 4096), (SIGNED, 128), (UNSIGNED, 1 << 20)] {
         let message = made_by_sdk(&house, suite, frame, CUSTOMERS.as_bytes()).await;
-        assert_eq!(house.mask(&message).await.unwrap(), MASKED, "{suite:#06x} in frames of {frame}");
+        assert_eq!(
+            house.mask(&message).await.unwrap(),
+            MASKED,
+            "{suite:#06x} in frames of {frame}"
+        );
     }
 }
 
@@ -92,7 +96,8 @@ async fn a_large_signed_message_of_the_official_sdk_comes_through_reencrypt_and_
         csv.push_str("Grace Hopper,4111111111111111,New York\n");
     }
     let message = made_by_sdk(&house, SIGNED, 4096, csv.as_bytes()).await;
-    let (rotated, _) = house.run(&Job::new("rotate").arg("tenant", "acme"), &message).await.unwrap();
+    let (rotated, _) =
+        house.run(&Job::new("rotate").arg("tenant", "acme"), &message).await.unwrap();
 
     // An analyst whom the archive key's policy lets decrypt without an enclave:
     // the SDK cannot send a recipient.

@@ -13,7 +13,8 @@ const FOLDERS: [&str; 2] = ["attestation-real", "attestation-bad"];
 fn vectors_are_there_when_a_folder_is_named() {
     let Ok(named) = std::env::var("STRONGROOM_VECTORS") else { return };
     let dir = Path::new(&named);
-    let mut found: Vec<&str> = FOLDERS.into_iter().filter(|name| has_manifest(&dir.join(name))).collect();
+    let mut found: Vec<&str> =
+        FOLDERS.into_iter().filter(|name| has_manifest(&dir.join(name))).collect();
     if has_manifest(&dir.join("kms-cms")) || has_manifest(&dir.join("kms-cms/crafted")) {
         found.push("kms-cms");
     }

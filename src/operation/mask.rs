@@ -23,7 +23,9 @@ pub struct Mask {
     /// Records seen, the header row included.
     records: u64,
     fields: Vec<Field>,
+    /// A value without its quotes, and what is left of one.
     scratch: SecretBuf,
+    masked: SecretBuf,
 }
 
 impl Mask {
@@ -42,6 +44,7 @@ impl Mask {
             records: 0,
             fields: Vec::new(),
             scratch: SecretBuf::new(),
+            masked: SecretBuf::new(),
         }
     }
 
@@ -219,30 +222,39 @@ impl Mask {
         field: &Field,
         out: &mut SecretBuf,
     ) -> Result<(), CsvError> {
+        let raw = input.get(field.at.clone()).unwrap_or_default();
         match rule {
-            MaskRule::Drop => return Ok(()),
-            MaskRule::Redact => {
-                out.extend_from_slice(b"***");
-                return Ok(());
+            MaskRule::Drop => {}
+            MaskRule::Redact => out.extend_from_slice(b"***"),
+            // As it stood: what was written correctly reads back correctly.
+            MaskRule::Keep if field.quoted => {
+                out.push(b'"');
+                out.extend_from_slice(raw);
+                out.push(b'"');
             }
-            MaskRule::Keep | MaskRule::Last4 | MaskRule::Initials => {}
+            MaskRule::Keep => out.extend_from_slice(raw),
+            // Nothing in a field without quotes can need them.
+            MaskRule::Last4 | MaskRule::Initials if !field.quoted => reduce(rule, raw, out)?,
+            MaskRule::Last4 | MaskRule::Initials => {
+                self.scratch.clear();
+                csv::unescape(input, field, &mut self.scratch);
+                self.masked.clear();
+                reduce(rule, self.scratch.expose(), &mut self.masked)?;
+                csv::escape(self.masked.expose(), out);
+            }
         }
-        self.scratch.clear();
-        csv::unescape(input, field, &mut self.scratch);
-        if rule == MaskRule::Keep {
-            csv::escape(self.scratch.expose(), out);
-            return Ok(());
-        }
-        let value = str::from_utf8(self.scratch.expose()).map_err(|_| CsvError::NotUtf8)?;
-        let mut masked = SecretBuf::new();
-        if rule == MaskRule::Last4 {
-            last4(value, &mut masked);
-        } else {
-            initials(value, &mut masked);
-        }
-        csv::escape(masked.expose(), out);
         Ok(())
     }
+}
+
+fn reduce(rule: MaskRule, value: &[u8], out: &mut SecretBuf) -> Result<(), CsvError> {
+    let value = str::from_utf8(value).map_err(|_| CsvError::NotUtf8)?;
+    if rule == MaskRule::Last4 {
+        last4(value, out);
+    } else {
+        initials(value, out);
+    }
+    Ok(())
 }
 
 fn last4(value: &str, out: &mut SecretBuf) {

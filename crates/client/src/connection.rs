@@ -84,18 +84,14 @@ impl Incoming {
                     let delivered = deliver(answer.take(event), sink).await;
                     self.buffer.advance(consumed);
                     if let Some(trailer) = delivered? {
-                        return self.finish(trailer, sink).await;
+                        if !self.buffer.is_empty() {
+                            return Err(ProtocolError::AfterEnd.into());
+                        }
+                        return sink.end(trailer).await;
                     }
                 }
             }
         }
-    }
-
-    async fn finish<S: Sink>(&self, trailer: Trailer, sink: &mut S) -> Result<(), Error> {
-        if !self.buffer.is_empty() {
-            return Err(ProtocolError::AfterEnd.into());
-        }
-        sink.end(trailer).await
     }
 
     /// Reads until the buffer holds `len` bytes; the decoder asks for no more

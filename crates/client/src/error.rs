@@ -72,7 +72,7 @@ pub enum Error {
         /// authenticated, otherwise merely received.
         received: u64,
         /// The failure.
-        source: Box<Error>,
+        source: Box<Self>,
     },
 }
 

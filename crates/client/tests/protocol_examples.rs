@@ -44,7 +44,7 @@ fn every_connection_on_the_page_is_what_it_says() {
         assert_eq!(decode(&bytes), frames, "{name}");
         assert_eq!(hex::encode(encode(&frames)), hex::encode(&bytes), "{name}");
     }
-    let rest: Vec<_> = blocks.keys().collect();
+    let rest: Vec<&str> = blocks.keys().copied().collect();
     assert_eq!(
         rest,
         ["sealed-info", "sealed-public-key", "sealed-stream", "sealed-user-data"],
@@ -66,7 +66,7 @@ fn the_sealed_stream_on_the_page_opens_with_the_key_on_the_page() {
     assert_eq!(header.attestation(), b"document");
 
     let info = info(&binding);
-    assert_eq!(hex::encode(&info), hex::encode(&blocks["sealed-info"]));
+    assert_eq!(hex::encode(info), hex::encode(&blocks["sealed-info"]));
     let mut attested = b"strongroom sealed result v1: attested\0".to_vec();
     attested.extend_from_slice(header.enc());
     attested.extend_from_slice(secret.public_key().as_bytes());
@@ -93,9 +93,11 @@ fn the_limits_on_the_page_are_the_codes() {
     ] {
         assert!(PAGE.contains(&row), "{row}");
     }
-    assert!(PAGE.contains(&hex::encode(
-        strongroom_client::attestation::TrustRoot::aws_nitro().sha256()
-    )));
+    assert!(
+        PAGE.contains(&hex::encode(
+            strongroom_client::attestation::TrustRoot::aws_nitro().sha256()
+        ))
+    );
 }
 
 #[test]

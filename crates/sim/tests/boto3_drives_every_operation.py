@@ -189,6 +189,8 @@ def attestation():
     refused("AccessDeniedException", ADMIN.decrypt, explicit, **arguments)
     refused("AccessDeniedException", PARENT.generate_data_key, explicit, KeyId=key, KeySpec="AES_256")
 
+    refused("AccessDeniedException", PARENT.decrypt, "does not exist in this region", CiphertextBlob=blob)
+
     answer = PARENT.decrypt(Recipient=recipient(), **arguments)
     assert not answer.get("Plaintext") and answer["KeyId"] == key, answer
     assert opened(answer["CiphertextForRecipient"]) == b"data key"

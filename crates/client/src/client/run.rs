@@ -24,7 +24,7 @@ pub struct Job {
     pub name: String,
     /// The arguments that it declares, no more and no fewer.
     pub args: BTreeMap<String, String>,
-    /// For the whole run, instead of [`Options::deadline`].
+    /// For the whole run, instead of [`crate::Options::deadline`].
     pub deadline: Option<Duration>,
 }
 

@@ -205,7 +205,9 @@ async fn an_error_stops_a_client_that_is_still_sending() {
     assert_eq!(error.service().unwrap().code, ErrorCode::DecryptFailed);
     let mut service = peer.await.unwrap();
     let mut rest = Vec::new();
-    service.stream.read_to_end(&mut rest).await.unwrap();
+    let closed = service.stream.read_to_end(&mut rest);
+    let closed = tokio::time::timeout(Duration::from_secs(10), closed).await;
+    closed.expect("the client stops sending and closes").unwrap();
     assert!(matches!(client.status().await, Err(Error::GivenUp)), "the connection was kept");
 }
 

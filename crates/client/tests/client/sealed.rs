@@ -70,9 +70,13 @@ async fn a_sealed_result_is_opened_as_it_comes() {
         service.write(&whole(request.id, Protect::Seal, &parts)).await;
     });
     let mut client = Client::over(near, Options::default());
-    let mut output = Vec::new();
-    let (summary, opened) =
-        client.run_sealed(&job(), &secret, &verifier, &b"in"[..], &mut output).await.unwrap();
+    // Spawned, as a caller's server would.
+    let run = tokio::spawn(async move {
+        let mut output = Vec::new();
+        let done = client.run_sealed(&job(), &secret, &verifier, &b"in"[..], &mut output).await;
+        (done.unwrap(), output)
+    });
+    let ((summary, opened), output) = run.await.unwrap();
     assert!(output == result);
     assert_eq!((summary.received, summary.request), (result.len() as u64, opened.request));
     assert_eq!((opened.job.as_str(), opened.args["tenant"].as_str()), ("mask", "acme"));
@@ -268,6 +272,51 @@ async fn a_relayed_result_is_opened_by_its_owner_and_by_nobody_else() {
         assert!(matches!(opened.unwrap_err().cause(), Error::Sealed(_)), "cut at {cut}");
     }
     assert!(none.is_empty(), "one chunk: nothing comes before it is whole");
+}
+
+#[tokio::test]
+async fn any_flipped_bit_of_a_stored_stream_is_refused() {
+    let (nsm, verifier) = enclave();
+    let (secret, public_key) = RecipientSecretKey::generate().unwrap();
+    let seal_to = Some(ByteBuf::from(*public_key.as_bytes()));
+    let run = Run { job: "mask".into(), seal_to, ..Run::default() };
+    let stored = seal(&nsm, [1; 16], &run, RESULT);
+    // The document's own bits are `attestation`'s to test, at a price for each;
+    // here a sample of them, and every bit outside.
+    let document = 100..stored.len() - 100;
+    let bits = (0..stored.len() * 8).filter(|bit| !document.contains(&(bit / 8)) || bit % 331 == 0);
+    let expected = Expected::default();
+    for bit in bits {
+        let mut stream = stored.clone();
+        stream[bit / 8] ^= 1 << (bit % 8);
+        let mut none = Vec::new();
+        open_sealed(&stream[..], &mut none, &secret, &verifier, &expected, now())
+            .await
+            .expect_err(&format!("bit {bit}"));
+        assert!(none.is_empty(), "bit {bit}");
+    }
+}
+
+#[tokio::test]
+async fn how_a_stored_stream_is_read_does_not_matter() {
+    let (nsm, verifier) = enclave();
+    let (secret, public_key) = RecipientSecretKey::generate().unwrap();
+    let seal_to = Some(ByteBuf::from(*public_key.as_bytes()));
+    let run = Run { job: "mask".into(), seal_to, ..Run::default() };
+    let result = RESULT.repeat(8000);
+    let stored = seal(&nsm, [1; 16], &run, &result);
+    for pipe in [1, 2, 3, 7, 4096, 65_535, 65_536, 65_557, 1 << 20] {
+        let (mut near, far) = duplex(pipe);
+        let stream = stored.clone();
+        let writer = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut near, &stream).await.unwrap();
+        });
+        let mut output = Vec::new();
+        let expected = Expected::default();
+        open_sealed(far, &mut output, &secret, &verifier, &expected, now()).await.unwrap();
+        assert!(output == result, "pipe of {pipe}");
+        writer.await.unwrap();
+    }
 }
 
 #[tokio::test]

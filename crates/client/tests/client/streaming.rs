@@ -41,6 +41,7 @@ async fn a_body_larger_than_every_buffer_passes_through_both_ways() {
     let summary = client.run(&job(), &input[..], &mut output).await.unwrap();
     assert!(output == input);
     assert_eq!((summary.sent, summary.received), (3_000_000, 3_000_000));
+    peer.await.unwrap();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.last(), Some(&Progress { sent: 3_000_000, received: 3_000_000 }));
     assert!(seen.is_sorted_by(|a, b| a.sent <= b.sent && a.received <= b.received));
@@ -48,7 +49,6 @@ async fn a_body_larger_than_every_buffer_passes_through_both_ways() {
     // of both sides and the pipe hold.
     let under_way = seen.iter().map(|p| p.sent.saturating_sub(p.received)).max().unwrap();
     assert!(under_way < 512 << 10, "{under_way}");
-    peer.await.unwrap();
 }
 
 #[tokio::test]
@@ -111,4 +111,14 @@ async fn an_output_that_is_full_fails_the_call() {
     let error = client.run(&job(), repeat(1), Full).await.unwrap_err();
     assert!(matches!(error, Error::Output(_)), "{error:?}");
     assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn every_call_can_be_spawned() {
+    let (mut client, _peer) = answering(|request, _| whole(request.id, Protect::None, &[b"out"]));
+    let spawned = tokio::spawn(async move {
+        let mut output = Vec::new();
+        client.run(&job(), &b"in"[..], &mut output).await.map(|_| output)
+    });
+    assert_eq!(spawned.await.unwrap().unwrap(), b"out");
 }

@@ -58,7 +58,23 @@ fn month_len(year: u64, month: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_second_until_9999_reads_back(secs in 0_u64..253_402_300_800) {
+            prop_assert_eq!(parse(&format(secs)), Some(secs));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,20}") {
+            if let Some(secs) = parse(&text) {
+                prop_assert_eq!(format(secs), text);
+            }
+        }
+    }
 
     #[test]
     fn timestamps_read_and_write_alike() {

@@ -41,4 +41,4 @@ impl AuditLog {
 }
 
 /// Requests that are remembered; older ones are forgotten.
-pub const MAX_RECORDS: usize = 10_000;
+pub const MAX_RECORDS: usize = 4096;

@@ -57,3 +57,49 @@ fn aad(header: &[u8], context: &Context) -> Vec<u8> {
 
 const PREFIX: &[u8] = &[1, 2, 2, 0];
 const NONCE_LEN: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kms::policy::{Policy, PolicyKind};
+
+    fn key() -> Key {
+        let policy = Policy::parse(&Policy::default_for("111122223333"), PolicyKind::Key).unwrap();
+        Key::new("eu-west-1", "111122223333", policy, 0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_blob_opens_with_its_key_and_context_only(
+            plaintext in prop::collection::vec(any::<u8>(), 1..200),
+            context in prop::collection::btree_map(".{1,8}", ".{0,8}", 0..4),
+            bit in any::<prop::sample::Index>(),
+        ) {
+            let key = key();
+            let blob = seal(&key, &context, &plaintext);
+            prop_assert_eq!(key_id(&blob), Some(key.id));
+            prop_assert_eq!(open(&key, &context, &blob), Some(plaintext));
+            let mut other = context.clone();
+            other.insert("another".into(), String::new());
+            prop_assert_eq!(open(&key, &other, &blob), None);
+            prop_assert_eq!(open(&Key { material: [1; 32], ..key.clone() }, &context, &blob), None);
+            let mut flipped = blob.clone();
+            let bit = bit.index(blob.len() * 8);
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(open(&key, &context, &flipped), None);
+        }
+
+        #[test]
+        fn what_is_no_blob_does_not_open(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(open(&key(), &Context::new(), &bytes), None);
+        }
+    }
+
+    #[test]
+    fn contexts_that_concatenate_alike_are_different() {
+        let context = |key: &str, value: &str| Context::from([(key.into(), value.into())]);
+        assert_ne!(aad(b"", &context("ab", "c")), aad(b"", &context("a", "bc")));
+    }
+}

@@ -7,7 +7,7 @@ use super::principal::Principal;
 use crate::SimError;
 
 /// Credentials to register, and then to give to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SimCredentials {
     /// `AKIA…` (a user's) or `ASIA…` (temporary), 20 characters.
     pub access_key_id: String,

@@ -49,7 +49,9 @@ impl Faults {
         lock(&self.0).queue.clear();
     }
 
-    /// How often an operation was asked for since the start, faults included.
+    /// How often an operation was asked for since the start, faults included;
+    /// `unknown` counts all that are not simulated. (The audit log has only what
+    /// was answered with JSON.)
     #[must_use]
     pub fn count(&self, operation: &str) -> u64 {
         lock(&self.0).counts.get(operation).copied().unwrap_or(0)

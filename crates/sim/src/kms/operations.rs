@@ -14,27 +14,34 @@ use super::error::KmsError;
 mod cryptography;
 mod management;
 
-/// Runs the operation of that name.
-///
-/// # Errors
-/// The operation's errors; `UnknownOperationException` when it is not simulated.
-pub(super) fn run(call: &mut Call<'_>) -> Result<Answer, KmsError> {
-    match call.record.operation.as_str() {
-        "CreateKey" => management::create_key(call),
-        "DescribeKey" => management::describe_key(call),
-        "ListKeys" => management::list_keys(call),
-        "GetKeyPolicy" => management::get_key_policy(call),
-        "PutKeyPolicy" => management::put_key_policy(call),
-        "Encrypt" => cryptography::encrypt(call),
-        "Decrypt" => cryptography::decrypt(call),
-        "GenerateDataKey" => cryptography::generate_data_key(call),
-        "GenerateDataKeyWithoutPlaintext" => {
-            cryptography::generate_data_key_without_plaintext(call)
-        }
-        "GenerateRandom" => cryptography::generate_random(call),
-        _ => Err(KmsError::silent("UnknownOperationException")),
-    }
+/// One operation.
+pub(super) struct Operation {
+    /// As in `x-amz-target` and, after `kms:`, in policies.
+    pub(super) name: &'static str,
+    /// Answers an authenticated request.
+    pub(super) run: fn(&mut Call<'_>) -> Result<Answer, KmsError>,
 }
+
+/// The operation of that name, if it is simulated.
+pub(super) fn find(name: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|operation| operation.name == name)
+}
+
+const OPERATIONS: &[Operation] = &[
+    Operation { name: "CreateKey", run: management::create_key },
+    Operation { name: "DescribeKey", run: management::describe_key },
+    Operation { name: "ListKeys", run: management::list_keys },
+    Operation { name: "GetKeyPolicy", run: management::get_key_policy },
+    Operation { name: "PutKeyPolicy", run: management::put_key_policy },
+    Operation { name: "Encrypt", run: cryptography::encrypt },
+    Operation { name: "Decrypt", run: cryptography::decrypt },
+    Operation { name: "GenerateDataKey", run: cryptography::generate_data_key },
+    Operation {
+        name: "GenerateDataKeyWithoutPlaintext",
+        run: cryptography::generate_data_key_without_plaintext,
+    },
+    Operation { name: "GenerateRandom", run: cryptography::generate_random },
+];
 
 /// A `blob` member: base64 in JSON.
 pub(super) struct Blob(pub(super) Vec<u8>);

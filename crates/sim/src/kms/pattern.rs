@@ -42,7 +42,32 @@ pub(crate) fn arn_matches(pattern: &str, arn: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The definition, letter by letter.
+    fn by_definition(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => {
+                (0..=text.len()).any(|skipped| by_definition(rest, &text[skipped..]))
+            }
+            (['?', pattern @ ..], [_, text @ ..]) => by_definition(pattern, text),
+            ([wanted, pattern @ ..], [found, text @ ..]) => {
+                wanted == found && by_definition(pattern, text)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn glob_follows_its_definition(pattern in "[ab*?]{0,7}", text in "[ab]{0,7}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(glob(&pattern, &text), by_definition(&chars(&pattern), &chars(&text)));
+        }
+    }
 
     #[test]
     fn wildcards_match_as_iam_says() {

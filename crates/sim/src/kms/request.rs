@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::request::Parts;
 
+use super::operations::{self, Operation};
+
 /// Method, target, headers and body; nothing of it is trusted yet.
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -47,8 +49,8 @@ impl Request {
         (!values.is_empty()).then(|| values.join(","))
     }
 
-    /// The operation that `x-amz-target` names.
-    pub(crate) fn operation(&self) -> Option<String> {
-        self.header("x-amz-target")?.strip_prefix("TrentService.").map(String::from)
+    /// The operation that `x-amz-target` names, if it is simulated.
+    pub(super) fn operation(&self) -> Option<&'static Operation> {
+        operations::find(self.header("x-amz-target")?.strip_prefix("TrentService.")?)
     }
 }

@@ -29,7 +29,11 @@ pub(super) async fn serve(listener: TcpListener, tls: TlsAcceptor, service: Arc<
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: some connection will end.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let (tls, service) = (tls.clone(), service.clone());
         connections.spawn(async move {
             connection(socket, tls, service).await;
@@ -126,6 +130,7 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// The largest true request is a Decrypt with a 256 KiB document.
 const MAX_BODY_LEN: usize = 1024 * 1024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

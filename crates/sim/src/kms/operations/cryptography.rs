@@ -56,7 +56,12 @@ pub(super) fn decrypt(call: &mut Call<'_>) -> Result<Answer, KmsError> {
         }
     };
     call.record.key_arn = Some(key.arn.clone());
-    allow(call, &key, &context, attested.as_ref(), false)?;
+    let allowed = allow(call, &key, &context, attested.as_ref(), false);
+    // Who does not name the key is not told about it.
+    allowed.map_err(|error| match (&input.key_id, error.code) {
+        (None, "AccessDeniedException") => KmsError::ciphertext_key_unknown(),
+        (Some(_) | None, _) => error,
+    })?;
     if of_blob.is_some_and(|id| id != key.id) {
         return Err(KmsError::new(
             "IncorrectKeyException",
