@@ -5,6 +5,7 @@
 //! operations and combinations that would let plaintext out are refused here,
 //! before anything listens.
 
+mod check;
 mod raw;
 mod types;
 

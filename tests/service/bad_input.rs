@@ -83,7 +83,7 @@ async fn truncated_reordered_repeated_and_spliced_messages_fail_alike() {
     let rows = "A B,4111111111111111,X\n".repeat(40);
     let csv = format!("name,pan,city\n{rows}");
     let (key, encrypted) = house.data_key(&house.customers, &ACME).await;
-    let message = seal(&key, &[encrypted.clone()], &ACME, csv.as_bytes(), 64);
+    let message = seal(&key, std::slice::from_ref(&encrypted), &ACME, csv.as_bytes(), 64);
     let other = seal(&key, &[encrypted], &ACME, csv.as_bytes(), 64);
     let (header, frame) = layout(&message);
     let at = |n: usize| header + n * frame;

@@ -119,7 +119,7 @@ async fn another_tenants_wrapped_key_is_refused_by_us_and_by_kms() {
     let globex = [("purpose", "support"), ("tenant", "globex")];
     let (key, encrypted) = house.data_key(&house.customers, &globex).await;
     // Presented as it is: the context does not match the argument.
-    let honest = seal(&key, &[encrypted.clone()], &globex, CUSTOMERS.as_bytes(), 64);
+    let honest = seal(&key, std::slice::from_ref(&encrypted), &globex, CUSTOMERS.as_bytes(), 64);
     let refused = house.refusal(&mask("acme"), &honest).await;
     assert_eq!(refused.code, ErrorCode::ContextMismatch);
     // With the context swapped too: KMS will not unwrap the key under it.

@@ -209,10 +209,7 @@ impl House {
     pub fn refusal(&self, job: &Job, input: &[u8]) -> impl Future<Output = ErrorBody> {
         let place = std::panic::Location::caller();
         async move {
-            let error = match self.run(job, input).await {
-                Ok(_) => panic!("{place}: was not refused"),
-                Err(error) => error,
-            };
+            let Err(error) = self.run(job, input).await else { panic!("{place}: was not refused") };
             let body = error.service().unwrap_or_else(|| panic!("{place}: {error:?}")).clone();
             self.client().await.status().await.unwrap();
             body

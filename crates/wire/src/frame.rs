@@ -24,7 +24,7 @@ pub const MAX_DATA_LEN: usize = 1 << 20;
 
 /// Most bytes of CBOR in one steering frame: 64 KiB.
 ///
-/// Room for an attestation document (16 KiB) and for a full set of arguments.
+/// Room for an attestation document (16 KiB) and for arguments.
 pub const MAX_CONTROL_LEN: usize = 64 << 10;
 
 /// What a frame is.

@@ -1,7 +1,8 @@
 //! What steering frames say: requests, responses and trailers, as CBOR maps.
 //!
-//! Maps are strict: an unknown key, a key twice, or bytes after the map are
-//! errors. A later version of the protocol changes the preface, not the maps.
+//! An unknown key, a key twice, or bytes after the map are errors; other ways to
+//! encode the same map (indefinite lengths, an array of its values) are read too.
+//! A later version of the protocol changes the preface, not the maps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,8 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::frame::MAX_CONTROL_LEN;
+
 /// Most arguments in a request.
 pub const MAX_ARGS: usize = 64;
 
@@ -19,6 +22,9 @@ pub const MAX_TEXT_LEN: usize = 1024;
 
 /// Most bytes of a verifier's nonce; what the NSM takes (1024) less room for ours.
 pub const MAX_NONCE_LEN: usize = 512;
+
+/// Most bytes of a session token; AWS's are about 1 KiB and have no stated limit.
+pub const MAX_TOKEN_LEN: usize = 16 << 10;
 
 /// A request's id: 16 bytes that the client draws at random and never reuses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,7 +238,11 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// [`MessageError::TooLong`] when a reader would refuse it.
     fn encode(&self) -> Result<Vec<u8>, MessageError> {
         self.check()?;
-        serde_cbor::to_vec(self).map_err(|_| MessageError::Cbor)
+        let cbor = serde_cbor::to_vec(self).map_err(|_| MessageError::Cbor)?;
+        if cbor.len() > MAX_CONTROL_LEN {
+            return Err(MessageError::TooLong("the payload of a steering frame"));
+        }
+        Ok(cbor)
     }
 }
 
@@ -317,9 +327,6 @@ where
 
     deserializer.deserialize_map(Unique(PhantomData))
 }
-
-/// Most bytes of a session token; AWS's are about 1 KiB and have no stated limit.
-const MAX_TOKEN_LEN: usize = 16 << 10;
 
 #[cfg(test)]
 #[path = "message_tests.rs"]

@@ -109,18 +109,30 @@ fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
             expires_at: None,
         }))
     };
-    for (limit, make) in [
-        (MAX_TEXT_LEN, Box::new(with_job) as Box<dyn Fn(usize) -> Request>),
+    let cases: [(usize, Box<dyn Fn(usize) -> Request>); 5] = [
+        (MAX_TEXT_LEN, Box::new(with_job)),
         (MAX_TEXT_LEN, Box::new(with_arg)),
         (MAX_NONCE_LEN, Box::new(with_nonce)),
         (MAX_ARGS, Box::new(with_args)),
         (MAX_TOKEN_LEN, Box::new(with_token)),
-    ] {
+    ];
+    for (limit, make) in cases {
         assert!(make(limit).encode().is_ok());
         let past = serde_cbor::to_vec(&make(limit + 1)).unwrap();
         assert!(matches!(Request::decode(&past), Err(MessageError::TooLong(_))));
         assert!(make(limit + 1).encode().is_err());
     }
+}
+
+#[test]
+fn a_payload_that_no_frame_can_hold_is_not_encoded() {
+    let with_args = |count: usize| {
+        let mut run = run("j");
+        run.args = (0..count).map(|i| (format!("{i:02}"), "x".repeat(MAX_TEXT_LEN))).collect();
+        request(Call::Run(run)).encode()
+    };
+    assert!(with_args(63).is_ok_and(|cbor| cbor.len() <= crate::frame::MAX_CONTROL_LEN));
+    assert!(matches!(with_args(64), Err(MessageError::TooLong(_))));
 }
 
 #[test]
