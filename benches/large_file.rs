@@ -38,7 +38,8 @@ fn main() {
 }
 
 async fn run(bytes: u64) {
-    let long = |text: String| text.replace("request_deadline_secs = 20", "request_deadline_secs = 600");
+    let long =
+        |text: String| text.replace("request_deadline_secs = 20", "request_deadline_secs = 600");
     let house = House::built(Plan { manifest: long, ..Plan::default() }).await;
     let dir = tempfile::tempdir().unwrap();
     for frame in [4096, 64 << 10] {
@@ -63,7 +64,11 @@ async fn run(bytes: u64) {
 
 fn report(what: &str, bytes: u64, took: Duration) {
     let rate = bytes as f64 / took.as_secs_f64() / 1e9;
-    println!("  {what:<9} {:6.2} s  {rate:5.2} GB/s  peak {} MiB resident", took.as_secs_f64(), peak_kib() >> 10);
+    println!(
+        "  {what:<9} {:6.2} s  {rate:5.2} GB/s  peak {} MiB resident",
+        took.as_secs_f64(),
+        peak_kib() >> 10
+    );
 }
 
 /// Writes an encrypted CSV of about `bytes` bytes; gives its number of rows.
@@ -77,7 +82,9 @@ async fn make(house: &House, path: &Path, bytes: u64, frame: usize) -> u64 {
     sealer.seal(b"name,pan,email,city\n", &mut out).unwrap();
     let (mut rows, mut made) = (0, 0);
     while made < bytes {
-        let row = format!("Grace Hopper {rows},4111{rows:012},grace{rows}@example.com,\"Arlington, VA\"\n");
+        let row = format!(
+            "Grace Hopper {rows},4111{rows:012},grace{rows}@example.com,\"Arlington, VA\"\n"
+        );
         sealer.seal(row.as_bytes(), &mut out).unwrap();
         file.write_all(&out).unwrap();
         out.clear();

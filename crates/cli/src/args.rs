@@ -1,0 +1,84 @@
+//! The command line, as clap reads it. What each command takes stands with it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use strongroom_client::Address;
+
+use crate::commands::{
+    attest, call, credentials, demo, dev, encrypt, keygen, open, status, verify,
+};
+
+/// Tools for whoever runs, calls or trusts a strongroom enclave.
+#[derive(Debug, Parser)]
+#[command(name = "strongroomctl", version, about, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print one JSON document on standard output, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the main job end to end on this machine, with proof of what the parent sees
+    Demo(demo::Args),
+    /// Run a simulated Nitro and the service until Ctrl-C, to develop against
+    Dev(dev::Args),
+    /// Verify an attestation document that is in a file
+    Verify(verify::Args),
+    /// Ask a running service for an attestation document and verify it
+    Attest(attest::Args),
+    /// Ask a running service how it is
+    Status(status::Args),
+    /// Hand AWS credentials to a running service
+    Credentials(credentials::Args),
+    /// Run a job over a file
+    Call(call::Args),
+    /// Encrypt a file under a KMS key, as a producer does (AWS Encryption SDK message)
+    Encrypt(encrypt::Args),
+    /// Make a key pair to have results sealed to
+    Keygen(keygen::Args),
+    /// Open a stored sealed result
+    Open(open::Args),
+}
+
+/// Where the service is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServiceArgs {
+    /// Address of the service: vsock:CID:PORT, unix:PATH or tcp:IP:PORT
+    #[arg(long = "to", value_name = "ADDRESS")]
+    pub(crate) address: Address,
+}
+
+/// Where data comes from and goes to.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FileArgs {
+    /// Input; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) input: PathBuf,
+
+    /// Output; `-` is standard output, which may have received a part when the
+    /// command fails. A file appears only when it is whole
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+/// `name=value`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Bytes in hex.
+pub(crate) fn hex_bytes(text: &str) -> Result<HexBytes, String> {
+    hex::decode(text).map(HexBytes).map_err(|error| error.to_string())
+}
+
+/// Bytes that were given in hex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HexBytes(pub(crate) Vec<u8>);

@@ -1,0 +1,83 @@
+//! `keygen`: a key pair to have results sealed to.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use strongroom_client::{RecipientPublicKey, RecipientSecretKey};
+use strongroom_envelope::SecretBuf;
+
+use crate::error::CliError;
+use crate::files;
+use crate::output::Output;
+
+/// What `keygen` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// File for the secret key; the public key goes beside it, with `.pub` appended
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
+    let (secret, public) = RecipientSecretKey::generate()
+        .map_err(|_| CliError::Internal("the system gives no random bytes"))?;
+    let public_path = write_pair(&args.output, &secret)?;
+    let public = hex::encode(public.as_bytes());
+    let text = format!(
+        "secret key   {} (keep it: nothing else opens what is sealed to it)\n\
+         public key   {}\n\
+         for the manifest:  to = [\"{public}\"]",
+        args.output.display(),
+        public_path.display(),
+    );
+    let value = json!({
+        "secret_key_file": args.output, "public_key_file": public_path, "public_key": public,
+    });
+    output.answer(&value, &text)
+}
+
+/// Writes both files, and gives the path of the public one.
+pub(crate) fn write_pair(path: &Path, secret: &RecipientSecretKey) -> Result<PathBuf, CliError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    let public_path = PathBuf::from(name);
+    let mut text = SecretBuf::new();
+    text.extend_from_slice(SECRET_PREFIX.as_bytes());
+    let digits = text.grow(64);
+    hex::encode_to_slice(secret.expose(), digits)
+        .map_err(|_| CliError::Internal("a secret key is not 32 bytes"))?;
+    text.push(b'\n');
+    files::write_new(path, 0o600, text.expose())?;
+    let public = format!("{}\n", hex::encode(secret.public_key().as_bytes()));
+    files::write_new(&public_path, 0o644, public.as_bytes())?;
+    Ok(public_path)
+}
+
+/// Reads a secret key that `keygen` wrote.
+pub(crate) fn read_secret(path: &Path) -> Result<RecipientSecretKey, CliError> {
+    let wrong = || CliError::KeyFile {
+        path: path.to_owned(),
+        expected: "a secret key of `strongroomctl keygen`",
+    };
+    let text = SecretBuf::from_vec(files::read_small(path, MAX_FILE)?);
+    let digits = text.expose().trim_ascii().strip_prefix(SECRET_PREFIX.as_bytes());
+    let mut secret = SecretBuf::new();
+    hex::decode_to_slice(digits.ok_or_else(wrong)?, secret.grow(RecipientSecretKey::LEN))
+        .map_err(|_| wrong())?;
+    RecipientSecretKey::from_bytes(secret.expose()).map_err(|_| wrong())
+}
+
+/// Reads a public key that `keygen` wrote: 64 hex digits.
+pub(crate) fn read_public(path: &Path) -> Result<RecipientPublicKey, CliError> {
+    let wrong = || CliError::KeyFile {
+        path: path.to_owned(),
+        expected: "a public key of `strongroomctl keygen` (64 hex digits)",
+    };
+    let text = files::read_small(path, MAX_FILE)?;
+    let bytes = hex::decode(text.trim_ascii()).map_err(|_| wrong())?;
+    RecipientPublicKey::from_bytes(&bytes).map_err(|_| wrong())
+}
+
+/// Keeps a secret key from being taken for a public one.
+const SECRET_PREFIX: &str = "STRONGROOM-SECRET-KEY-1:";
+const MAX_FILE: u64 = 4096;

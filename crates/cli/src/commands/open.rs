@@ -1,0 +1,88 @@
+//! `open`: opens a stored sealed result, if it is to be believed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+use strongroom_attestation::UnixTime;
+use strongroom_client::{Expected, RequestId, open_sealed};
+
+use crate::args::{FileArgs, HexBytes, hex_bytes, pair};
+use crate::commands::keygen;
+use crate::demands::{Believe, NonceArg, now};
+use crate::error::CliError;
+use crate::files::{self, Sink};
+use crate::output::Output;
+use crate::progress::Metered;
+
+/// What `open` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Secret key that the result was sealed to (from `strongroomctl keygen`)
+    #[arg(long, value_name = "FILE")]
+    seal_key: PathBuf,
+
+    #[command(flatten)]
+    files: FileArgs,
+
+    #[command(flatten)]
+    believe: Believe,
+
+    #[command(flatten)]
+    nonce: NonceArg,
+
+    /// Demand the result of this job
+    #[arg(long, value_name = "NAME")]
+    job: Option<String>,
+
+    /// Demand that the job ran with exactly these arguments
+    #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = pair)]
+    args: Vec<(String, String)>,
+
+    /// Demand the answer to this request (32 hex digits)
+    #[arg(long, value_name = "HEX", value_parser = hex_bytes)]
+    request: Option<HexBytes>,
+
+    /// Verify as of this time instead of now: when you received the result
+    #[arg(long, value_name = "UNIX_SECONDS")]
+    at: Option<u64>,
+}
+
+pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
+    let secret = keygen::read_secret(&args.seal_key)?;
+    let verifier = args.believe.verifier()?;
+    let arguments: BTreeMap<String, String> = args.args.into_iter().collect();
+    let expected = Expected {
+        request: args.request.map(request_id).transpose()?,
+        job: args.job,
+        args: (!arguments.is_empty()).then_some(arguments),
+        nonce: args.nonce.bytes(),
+    };
+    let time = args.at.map_or_else(now, UnixTime::from_secs);
+    let (input, total) = files::open_input(&args.files.input).await?;
+    let input = Metered::new(input, total);
+    let mut sink = Sink::create(&args.files.output)?;
+    let opened = open_sealed(input, sink.writer(), &secret, &verifier, &expected, time).await?;
+    sink.commit().await?;
+    let (job, mode) = (opened.job.as_str(), opened.document.mode().as_str());
+    let value = json!({
+        "request": opened.request.to_string(),
+        "job": job,
+        "args": opened.args,
+        "nonce": opened.nonce.as_ref().map(hex::encode),
+        "module_id": opened.document.module_id(),
+        "mode": mode,
+        "pcr0": opened.document.pcr(0).map(ToString::to_string),
+    });
+    let text = format!(
+        "opened       result of {job:?} with {:?}\nmade by      {} ({mode})",
+        opened.args,
+        opened.document.module_id(),
+    );
+    output.note(files::is_standard(&args.files.output), &value, &text)
+}
+
+fn request_id(bytes: HexBytes) -> Result<RequestId, CliError> {
+    let id = bytes.0.try_into().map(RequestId);
+    id.map_err(|_| CliError::Usage("--request takes 32 hex digits".to_owned()))
+}

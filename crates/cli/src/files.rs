@@ -1,0 +1,131 @@
+//! Files: bounded reads, outputs that are there whole or not at all, secrets
+//! that only their owner can read.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::error::CliError;
+
+/// Reads a file (`-`: standard input) of at most `max` bytes.
+pub(crate) fn read_small(path: &Path, max: u64) -> Result<Vec<u8>, CliError> {
+    let failed = |source| CliError::file("read", path, source);
+    let mut bytes = Vec::new();
+    let limit = max.saturating_add(1);
+    if is_standard(path) {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    match u64::try_from(bytes.len()) {
+        Ok(len) if len <= max => Ok(bytes),
+        _ => Err(CliError::FileTooLarge { path: path.to_owned(), max }),
+    }
+}
+
+/// Opens an input, and says how long it is when that is known.
+pub(crate) async fn open_input(path: &Path) -> Result<(Input, Option<u64>), CliError> {
+    if is_standard(path) {
+        return Ok((Box::new(tokio::io::stdin()), None));
+    }
+    let failed = |source| CliError::file("read", path, source);
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let metadata = file.metadata().await.map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+}
+
+/// Bytes that are read.
+pub(crate) type Input = Box<dyn AsyncRead + Send + Unpin>;
+
+/// An output in the making. A file gets its name in [`Sink::commit`]; before, and
+/// after a failure, there is nothing there (or what was there before).
+pub(crate) struct Sink {
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    file: Option<(TempPath, PathBuf)>,
+}
+
+impl Sink {
+    /// Prepares to write `path`, readable by its owner only; `-` is standard output.
+    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
+        if is_standard(path) {
+            return Ok(Self { writer: Box::new(tokio::io::stdout()), file: None });
+        }
+        let failed = |source| CliError::file("write", path, source);
+        // A link stays one; what it leads to is replaced.
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if is_special(&place) {
+            // A device or a pipe is written to; a folder says that it is one.
+            let file = std::fs::OpenOptions::new().write(true).open(&place).map_err(failed)?;
+            let writer = Box::new(tokio::fs::File::from_std(file));
+            return Ok(Self { writer, file: None });
+        }
+        let (file, temporary) = beside(&place).map_err(failed)?.into_parts();
+        let writer = Box::new(tokio::fs::File::from_std(file));
+        Ok(Self { writer, file: Some((temporary, place)) })
+    }
+
+    pub(crate) fn writer(&mut self) -> &mut (dyn AsyncWrite + Send + Unpin) {
+        &mut *self.writer
+    }
+
+    /// Gives the file its name.
+    pub(crate) async fn commit(mut self) -> Result<(), CliError> {
+        let path = self.file.as_ref().map_or_else(|| PathBuf::from("-"), |(_, path)| path.clone());
+        let failed = |source| CliError::file("write", &path, source);
+        self.writer.flush().await.map_err(failed)?;
+        match self.file {
+            Some((temporary, path)) => {
+                let failed = |source| CliError::file("write", &path, source);
+                temporary.persist(&path).map_err(|error| failed(error.error))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a whole file at once, readable by its owner only.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let failed = |source| CliError::file("write", path, source);
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if is_special(&place) {
+        return std::fs::write(&place, bytes).map_err(failed);
+    }
+    let mut file = beside(&place).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(&place).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Makes a new file with `mode`; one that is there already is left alone.
+pub(crate) fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), CliError> {
+    let failed = |source| CliError::file("create", path, source);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(mode);
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)
+}
+
+/// Whether the path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A device, a pipe or a folder: nothing that could be replaced by a file.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| !data.is_file())
+}
+
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    tempfile::Builder::new()
+        .prefix(".strongroomctl-")
+        .suffix(".partial")
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+}

@@ -1,0 +1,17 @@
+//! `strongroomctl` as its users run it: the built program, its exit codes, and
+//! what it prints.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    missing_docs
+)]
+
+mod demo;
+mod develop;
+mod keys;
+mod program;
+mod usage;
+mod verify;

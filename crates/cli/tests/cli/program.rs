@@ -1,0 +1,48 @@
+//! Runs the program.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The program, with an environment without credentials, colours or endpoints.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroomctl"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    program().args(args).output().unwrap()
+}
+
+/// Runs a command with `--json`, and gives its exit code and its document.
+pub(crate) fn run_json<S: AsRef<std::ffi::OsStr>>(
+    args: impl IntoIterator<Item = S>,
+) -> (i32, Value) {
+    json_of(program().args(args).arg("--json"))
+}
+
+pub(crate) fn json_of(command: &mut Command) -> (i32, Value) {
+    let output = command.output().unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stdout));
+    });
+    (output.status.code().unwrap(), json)
+}
+
+/// The reason code of a command that must fail with exit code 1.
+pub(crate) fn refused<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+    let (code, json) = run_json(args);
+    assert_eq!(code, 1, "{json}");
+    assert!(!json["error"]["message"].as_str().unwrap().is_empty(), "{json}");
+    json["error"]["code"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
