@@ -84,6 +84,19 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`].
     pub async fn next_request(&mut self) -> Result<Option<Request>, ConnectionError> {
+        if self.input.is_empty() {
+            // An idle connection keeps no buffers.
+            self.input = BytesMut::new();
+            if !self.read_more(CONTROL_READ).await? {
+                return Ok(None);
+            }
+        }
+        // Once it has begun, a request's head comes whole in one idle timeout: a
+        // byte now and then does not hold a connection.
+        timeout(self.idle, self.request_head()).await.map_err(|_| ConnectionError::Idle)?.map(Some)
+    }
+
+    async fn request_head(&mut self) -> Result<Request, ConnectionError> {
         loop {
             match self.decoder.next(&self.input)? {
                 Step::NeedMore(_) => {}
@@ -93,15 +106,11 @@ impl Connection {
                     };
                     let request = Request::decode(cbor)?;
                     self.input.advance(consumed);
-                    return Ok(Some(request));
+                    return Ok(request);
                 }
             }
-            if self.input.is_empty() {
-                // An idle connection keeps no buffers.
-                self.input = BytesMut::new();
-            }
             if !self.read_more(CONTROL_READ).await? {
-                return if self.input.is_empty() { Ok(None) } else { Err(ConnectionError::Ended) };
+                return Err(ConnectionError::Ended);
             }
         }
     }

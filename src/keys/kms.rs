@@ -10,7 +10,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Config, IdentityCache, Region as SdkRegion};
-use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeyEncryptionMechanism, RecipientInfo};
@@ -175,11 +175,11 @@ where
     SdkError<E>: RequestId,
 {
     let Some(service) = error.as_service_error() else {
-        return KmsError::Unavailable(DisplayErrorContext(error).to_string());
+        return KmsError::Unavailable(reasons(error));
     };
     // Without a code it is no answer of KMS's but something garbled.
     let Some(code) = service.code() else {
-        return KmsError::Unavailable(DisplayErrorContext(error).to_string());
+        return KmsError::Unavailable(reasons(error));
     };
     let message = service.message().unwrap_or_default();
     match code {
@@ -197,6 +197,20 @@ where
             request_id: error.request_id().map(str::to_owned),
         }),
     }
+}
+
+/// An error and what it came of, outermost first. Wrappers repeat what they wrap.
+fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Tries per call, the first included.

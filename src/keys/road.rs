@@ -88,15 +88,19 @@ impl HttpClient for Road {
 /// A refused certificate will be refused again; everything else about a
 /// connection is worth another try.
 fn connector_error(error: HyperError) -> ConnectorError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(cause) = source {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            return ConnectorError::other(error.into(), None);
-        }
-        source = cause.source();
+    match std::error::Error::source(&error).is_some_and(is_tls) {
+        true => ConnectorError::other(error.into(), None),
+        false => ConnectorError::io(error.into()),
     }
-    ConnectorError::io(error.into())
+}
+
+/// Whether an error comes from TLS, however deep it is wrapped.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An I/O error does not name what it wraps as its source.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
 }
 
 /// Connects to the proxy, whatever host is wanted: the name is for TLS to check.

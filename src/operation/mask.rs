@@ -5,7 +5,7 @@
 //! a rule says so. Nothing of a dropped column. Lengths of masked values do
 //! not show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use strongroom_envelope::SecretBuf;
 
@@ -163,26 +163,31 @@ impl Mask {
         Ok(())
     }
 
-    fn read_header(&mut self, input: &[u8], fields: &[Field]) -> Result<Vec<MaskRule>, CsvError> {
-        let mut names = BTreeSet::new();
-        let mut columns = Vec::with_capacity(fields.len());
+    fn read_header(&self, input: &[u8], fields: &[Field]) -> Result<Vec<MaskRule>, CsvError> {
+        // Without a header row these are data: erased like all the rest.
+        let mut names = Vec::with_capacity(fields.len());
+        for field in fields {
+            let mut name = SecretBuf::new();
+            csv::unescape(input, field, &mut name);
+            names.push(name);
+        }
+        let mut sorted: Vec<&[u8]> = names.iter().map(SecretBuf::expose).collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(CsvError::DuplicateColumn);
+        }
+        if !self.rules.keys().all(|name| sorted.binary_search(&name.as_bytes()).is_ok()) {
+            return Err(CsvError::MissingColumn);
+        }
         let unknown = match self.unknown {
             UnknownColumns::Drop => MaskRule::Drop,
             UnknownColumns::Keep => MaskRule::Keep,
         };
-        for field in fields {
-            self.scratch.clear();
-            csv::unescape(input, field, &mut self.scratch);
-            let name = str::from_utf8(self.scratch.expose()).map_err(|_| CsvError::NotUtf8)?;
-            columns.push(self.rules.get(name).copied().unwrap_or(unknown));
-            if !names.insert(name.to_owned()) {
-                return Err(CsvError::DuplicateColumn);
-            }
-        }
-        match self.rules.keys().all(|name| names.contains(name)) {
-            true => Ok(columns),
-            false => Err(CsvError::MissingColumn),
-        }
+        let rule = |name: &SecretBuf| {
+            let name = str::from_utf8(name.expose()).map_err(|_| CsvError::NotUtf8)?;
+            Ok(self.rules.get(name).copied().unwrap_or(unknown))
+        };
+        names.iter().map(rule).collect()
     }
 
     fn write(

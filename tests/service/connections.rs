@@ -160,6 +160,26 @@ async fn a_peer_that_stalls_is_let_go_after_the_idle_timeout() {
 }
 
 #[tokio::test]
+async fn a_request_head_that_trickles_in_is_cut_off_though_it_never_stalls() {
+    let short = |text: String| text.replace("[limits]", "[limits]\nidle_timeout_secs = 1");
+    let house = House::built(Plan { manifest: short, ..Plan::default() }).await;
+    let (mut reading, mut writing) = connect(&house).await.into_split();
+    let head = [&PREFACE[..], &run()].concat();
+    let trickle = tokio::spawn(async move {
+        for byte in head {
+            if writing.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(6), reading.read_to_end(&mut answer));
+    closed.await.expect("the connection was kept").unwrap();
+    trickle.abort();
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_busy_and_the_others_are_served() {
     let few = |text: String| text.replace("[limits]", "[limits]\nmax_connections = 2");
     let house = House::built(Plan { manifest: few, ..Plan::default() }).await;

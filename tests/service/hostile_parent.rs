@@ -28,10 +28,16 @@ async fn parent_answering_for_kms_under_its_own_ca_gets_nothing() {
     let attacker =
         SimKms::builder("eu-west-1").start("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let house = House::built(Plan { kms: Some(attacker.addr()), ..Plan::default() }).await;
-    let refused = house.refusal(&mask("acme"), &house.acme().await).await;
+    let message = house.acme().await;
+    let started = std::time::Instant::now();
+    let refused = house.refusal(&mask("acme"), &message).await;
     assert_eq!(refused.code, ErrorCode::KeyUnavailable);
     assert!(refused.message.contains("invalid peer certificate"), "{}", refused.message);
     assert!(attacker.audit_log().is_empty(), "not even a request was sent");
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(1),
+        "a refused certificate was tried again"
+    );
 }
 
 #[tokio::test]
