@@ -224,4 +224,4 @@ fn refusal(body: &ErrorBody) -> impl Iterator<Item = (String, Value)> {
 }
 
 /// KMS's code for what a policy does not allow.
-pub(crate) const ACCESS_DENIED: &str = "AccessDeniedException";
+const ACCESS_DENIED: &str = "AccessDeniedException";

@@ -2,7 +2,7 @@
 
 use strongroom_client::{Error as ClientError, ErrorCode};
 
-use crate::error::{ACCESS_DENIED, CliError};
+use crate::error::CliError;
 
 /// What to do about `error`, unless its text says so already.
 pub(crate) fn of(error: &CliError) -> Option<&'static str> {
@@ -62,13 +62,10 @@ fn of_document(code: &str) -> Option<&'static str> {
 
 fn of_client(error: &ClientError) -> Option<&'static str> {
     match error {
-        ClientError::Service(body) => Some(match &body.kms {
-            Some(kms) if kms.code != ACCESS_DENIED => {
-                "the wrapped key does not belong to this message, key and encryption context: get \
-                 the input again from its producer"
-            }
-            _ => of_code(body.code),
-        }),
+        ClientError::Service(body) => {
+            let by_kms = body.kms.as_ref().and_then(|kms| of_kms_refusal(&kms.code));
+            Some(by_kms.unwrap_or_else(|| of_code(body.code)))
+        }
         ClientError::Attestation(error) => of_document(error.code()),
         // Their texts say what to do.
         ClientError::Connect { .. }
@@ -120,6 +117,26 @@ const fn of_code(code: ErrorCode) -> &'static str {
         ErrorCode::BadRecord => "correct that record at the producer, and encrypt anew",
         ErrorCode::AttestationFailed => "see the enclave's console; its NSM does not answer",
         ErrorCode::Internal => "see the service's log; this is its fault",
+    }
+}
+
+/// What to do when KMS refused the enclave, where its code says more than ours.
+fn of_kms_refusal(code: &str) -> Option<&'static str> {
+    match code {
+        "InvalidCiphertextException" | "IncorrectKeyException" => Some(
+            "the wrapped key does not belong to this message, key and encryption context: get the \
+             input again from its producer",
+        ),
+        "UnrecognizedClientException" | "InvalidSignatureException" | "InvalidClientTokenId" => {
+            Some(
+                "hand in valid credentials with `strongroomctl credentials`, and check the enclave's clock",
+            )
+        }
+        "DisabledException" | "KMSInvalidStateException" => Some("enable the KMS key"),
+        "NotFoundException" => {
+            Some("check the key ARNs in the manifest: there is no such key in this Region")
+        }
+        _ => None,
     }
 }
 

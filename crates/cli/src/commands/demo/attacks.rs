@@ -35,8 +35,9 @@ impl Attacker<'_> {
     /// A message of another tenant, presented as this one's.
     async fn other_tenants_message(&mut self) -> Result<(), CliError> {
         let (theirs, _) = self.message("globex").await?;
+        let before = self.decrypts();
         let code = self.run("another tenant's message, presented as acme's", &theirs).await;
-        let refused = code == Some("context_mismatch");
+        let refused = code == Some("context_mismatch") && self.decrypts() == before;
         self.story.check("another tenant's message was refused before KMS was asked", refused);
         Ok(())
     }
@@ -50,7 +51,8 @@ impl Attacker<'_> {
         let title = "another tenant's wrapped key, spliced into acme's message";
         let code = self.run(title, &spliced).await;
         let check = "another tenant's wrapped key was refused by KMS (encryption context)";
-        self.story.check(check, code == Some("key_denied"));
+        let by_context = self.kms_code() == Some("InvalidCiphertextException");
+        self.story.check(check, code == Some("key_denied") && by_context);
         Ok(())
     }
 
@@ -82,6 +84,16 @@ impl Attacker<'_> {
         let check = "KMS refused the wrong image; the error has its request id and the real PCRs";
         self.story.check(check, code == Some("key_denied") && explained);
         Ok(())
+    }
+
+    /// How often KMS was asked to decrypt.
+    fn decrypts(&self) -> u64 {
+        self.world.stage.kms.faults().count("Decrypt")
+    }
+
+    /// KMS's own code in the last refusal.
+    fn kms_code(&self) -> Option<&str> {
+        self.story.attacks.last()?.error.as_ref()?.pointer("/kms/code")?.as_str()
     }
 
     async fn message(&mut self, tenant: &str) -> Result<(Vec<u8>, EncryptedDataKey), CliError> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use strongroom_attestation::Mode;
-use strongroom_client::{Expected, Recipient, open_sealed};
+use strongroom_client::{ErrorCode, Expected, Recipient, RecipientSecretKey, open_sealed};
 use strongroom_envelope::esdk::{Header, Limits, Opener};
 use strongroom_envelope::{DataKey, SecretBuf};
 
@@ -151,8 +151,17 @@ async fn export(
         (Some(len(&sealed)), Some(len(&opened))),
         started,
     );
-    story.check("the data owner, and nobody else, opened what export-sealed gave", {
-        opened == customers.exported
+    story.check("the data owner opened what export-sealed gave", opened == customers.exported);
+    let (parents, public_key) = RecipientSecretKey::generate()
+        .map_err(|_| CliError::Internal("the system gives no random bytes"))?;
+    let (stolen, nowhere) = (sealed.as_slice(), &mut Vec::new());
+    let stolen = open_sealed(stolen, nowhere, &parents, &verifier, &expected, now()).await;
+    story.check("a key pair of the parent's does not open it", stolen.is_err());
+    let parent = Recipient { public_key: *public_key.as_bytes(), nonce: None };
+    let diverted = client.run_for(&parent, &job, message, &mut Vec::new()).await;
+    let refusal = diverted.err().as_ref().and_then(|error| error.service().map(|body| body.code));
+    story.check("the enclave does not seal to a key of the parent's", {
+        refusal == Some(ErrorCode::Denied)
     });
     Ok(len(&sealed))
 }
