@@ -38,11 +38,13 @@ fn main() {
 }
 
 async fn run(bytes: u64) {
-    let long =
-        |text: String| text.replace("request_deadline_secs = 20", "request_deadline_secs = 600");
+    let long = |text: String| {
+        let text = text.replace("request_deadline_secs = 20", "request_deadline_secs = 600");
+        text.replace("max_frame = \"1MiB\"", "max_frame = \"8MiB\"")
+    };
     let house = House::built(Plan { manifest: long, ..Plan::default() }).await;
     let dir = tempfile::tempdir().unwrap();
-    for frame in [4096, 64 << 10] {
+    for frame in [4096, 64 << 10, 8 << 20] {
         let path = dir.path().join("customers.csv.encrypted");
         let rows = make(&house, &path, bytes, frame).await;
         let size = std::fs::metadata(&path).unwrap().len();
