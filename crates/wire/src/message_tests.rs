@@ -87,7 +87,10 @@ fn deep_nesting_is_refused_without_overflowing_the_stack() {
 
 #[test]
 fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
-    let text = |len| "x".repeat(len);
+    fn text(len: usize) -> String {
+        "x".repeat(len)
+    }
+    type Make = Box<dyn Fn(usize) -> Request>;
     let with_job = |len| request(Call::Run(run(&text(len))));
     let with_arg = |len| {
         let mut run = run("j");
@@ -109,7 +112,7 @@ fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
             expires_at: None,
         }))
     };
-    let cases: [(usize, Box<dyn Fn(usize) -> Request>); 5] = [
+    let cases: [(usize, Make); 5] = [
         (MAX_TEXT_LEN, Box::new(with_job)),
         (MAX_TEXT_LEN, Box::new(with_arg)),
         (MAX_NONCE_LEN, Box::new(with_nonce)),
