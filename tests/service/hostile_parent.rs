@@ -1,6 +1,5 @@
 //! A parent that does not play fair: each test carries its attack out against
-//! the running service. The full list with what remains possible will stand in
-//! docs/threat-model.md.
+//! the running service, and is named after what must hold.
 
 use strongroom::manifest::Manifest;
 use strongroom_client::{ErrorBody, ErrorCode, Job, RecipientSecretKey};
