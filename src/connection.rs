@@ -27,6 +27,8 @@ pub struct Connection {
     body: Option<u64>,
     /// A write was cut off: what follows would not be understood.
     broken: bool,
+    /// Bytes asked of the stream at once, while a body comes in.
+    body_read: usize,
 }
 
 /// Why a connection cannot go on. The peer's or the transport's fault.
@@ -76,6 +78,7 @@ impl Connection {
             idle,
             body: None,
             broken: false,
+            body_read: CONTROL_READ,
         }
     }
 
@@ -118,12 +121,7 @@ impl Connection {
     /// Says that the request has a body: [`Self::read_body`] follows.
     pub fn expect_body(&mut self) {
         self.body = Some(0);
-    }
-
-    /// Whether a body is expected and has not ended.
-    #[must_use]
-    pub fn is_in_body(&self) -> bool {
-        self.body.is_some()
+        self.body_read = CONTROL_READ;
     }
 
     /// Appends bytes of the body to `into`, as they come, or finds its end.
@@ -137,8 +135,13 @@ impl Connection {
             }
             // The peer may be waiting for this before it goes on.
             self.flush().await?;
-            if !self.read_more(BODY_READ).await? {
+            if !self.read_more(self.body_read).await? {
                 return Err(ConnectionError::Ended);
+            }
+            // A peer that fills what it is given gets more; one that dawdles
+            // does not make us hold memory for it.
+            if self.input.len() >= self.body_read {
+                self.body_read = self.body_read.saturating_mul(2).min(BODY_READ);
             }
         }
     }
@@ -231,6 +234,23 @@ impl Connection {
         self.out.truncate(keep);
     }
 
+    /// Reads the rest of a body and throws it away. Whether its end came within
+    /// a bound of bytes and time: the next request can then follow.
+    pub async fn skip_body(&mut self) -> bool {
+        let skipping = async {
+            let (mut left, mut piece) = (DRAIN_BYTES, BytesMut::new());
+            while let Body::More = self.read_body(&mut piece).await? {
+                left = left.saturating_sub(piece.len());
+                piece.clear();
+                if left == 0 {
+                    return Err(ConnectionError::Order);
+                }
+            }
+            Ok(())
+        };
+        matches!(timeout(DRAIN_TIME, skipping).await, Ok(Ok(())))
+    }
+
     /// Reads and throws away what the peer still sends, within a bound, so that
     /// it gets to read the error rather than a reset.
     pub async fn drain(&mut self) {
@@ -280,7 +300,7 @@ impl Connection {
 /// Bytes asked of the stream while a request's head is awaited.
 const CONTROL_READ: usize = 4 << 10;
 
-/// Bytes asked of the stream while a body comes in.
+/// Most bytes asked of the stream at once while a body comes in.
 const BODY_READ: usize = 256 << 10;
 
 /// Up to this many bytes are copied together rather than sent on their own.

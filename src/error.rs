@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_bytes::ByteBuf;
 use strongroom_attestation::PcrValue;
 use strongroom_envelope::esdk::{DecryptFailed, FormatError};
+use strongroom_envelope::seal::SealError;
 use strongroom_wire::error::KmsRefusal;
 use strongroom_wire::{ErrorBody, ErrorCode};
 
@@ -100,6 +101,8 @@ impl RequestError {
             Self::Key(error) => key_code(error),
             Self::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,
             Self::Record(_) => ErrorCode::BadRecord,
+            // A public key that gives no secret: a low-order point.
+            Self::Output(OutputError::Seal(SealError::RecipientKey)) => ErrorCode::BadArgument,
             Self::Output(_) | Self::Panic => ErrorCode::Internal,
             Self::Deadline => ErrorCode::DeadlineExceeded,
         }

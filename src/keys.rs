@@ -20,6 +20,8 @@ use strongroom_envelope::DataKey;
 use strongroom_envelope::cms::{CmsError, RecipientKey};
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext};
 
+use tokio::sync::Semaphore;
+
 use credentials::CredentialStore;
 use kms::{Answer, Kms};
 pub use kms::{KmsError, Refusal};
@@ -34,6 +36,9 @@ pub struct Keys {
     kms: Kms,
     credentials: CredentialStore,
     pcrs: BTreeMap<u8, PcrValue>,
+    /// The module answers one at a time: those who wait for it do so here, in
+    /// order, and not each on a thread.
+    nsm_turn: Semaphore,
 }
 
 /// Why there is no data key.
@@ -69,7 +74,7 @@ impl Keys {
         .await?;
         let credentials = CredentialStore::default();
         let kms = Kms::new(region, road, credentials.clone());
-        Ok(Self { nsm, recipient, kms, credentials, pcrs })
+        Ok(Self { nsm, recipient, kms, credentials, pcrs, nsm_turn: Semaphore::new(1) })
     }
 
     /// Has KMS decrypt a data key to this enclave.
@@ -115,6 +120,7 @@ impl Keys {
         let (nonce, user_data) = (owned(nonce), owned(user_data));
         let public_key = self.recipient.public_key_der().to_vec();
         let nsm = Arc::clone(&self.nsm);
+        let _turn = self.nsm_turn.acquire().await.map_err(|_| KeyError::Interrupted)?;
         blocking(move || {
             let request = AttestationRequest {
                 public_key: Some(&public_key),

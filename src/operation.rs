@@ -23,7 +23,7 @@ pub enum Operation {
 }
 
 /// Why an operation stopped. The data producer's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {record}: {problem}")]
 pub struct RecordError {
     /// The malformed record, counted from 1; the header row of a CSV file is 1.

@@ -91,6 +91,7 @@ impl Service {
 /// left to end on their own.
 pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(service.manifest.limits.max_connections));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -112,8 +113,11 @@ pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Fut
                 let serving = connection(Arc::clone(&service), stream, slot);
                 tokio::spawn(serving.instrument(span));
             }
+            // Beyond that many, a close says it too.
             Err(_) => {
-                tokio::spawn(turn_away(stream, peer).instrument(span));
+                if let Ok(slot) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(turn_away(stream, peer, slot).instrument(span));
+                }
             }
         }
     }
@@ -142,7 +146,10 @@ async fn connection(service: Arc<Service>, stream: Stream, _slot: OwnedSemaphore
         info!(millis, code = error.code().as_str(), "failed");
         drop(_entered);
         tell(&service, &mut conn, &error).await;
-        if conn.is_in_body() || conn.is_broken() || matches!(error, RequestError::Panic) {
+        let usable = !conn.is_broken()
+            && !matches!(error, RequestError::Panic | RequestError::Connection(_));
+        // The rest of the body is of no use, but the connection may be.
+        if !usable || !conn.skip_body().await {
             return conn.drain().await;
         }
     }
@@ -158,7 +165,7 @@ async fn tell(service: &Service, conn: &mut Connection, error: &RequestError) {
     let _ = conn.send(FrameKind::Error, &error.body(service.keys.pcrs())).await;
 }
 
-async fn turn_away(stream: Stream, peer: Peer) {
+async fn turn_away(stream: Stream, peer: Peer, _slot: OwnedSemaphorePermit) {
     warn!(%peer, "all connections are taken");
     let mut conn = Connection::new(stream, TURN_AWAY_TIMEOUT);
     let body = ErrorBody::new(ErrorCode::Busy, "all connections are taken; try again shortly");
@@ -167,6 +174,9 @@ async fn turn_away(stream: Stream, peer: Peer) {
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Most connections told `busy` at once.
+const MAX_REFUSALS: usize = 64;
 
 /// Longest time spent on telling a connection that there is no room.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);

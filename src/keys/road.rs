@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,13 +27,14 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Client, Error as HyperError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
 
 use crate::transport::{Endpoint, Stream};
 
 /// A way to KMS. Clones share its connections.
 #[derive(Clone)]
 pub struct Road {
-    client: Client<HttpsConnector<Dialer>, SdkBody>,
+    client: Client<InTime<HttpsConnector<Dialer>>, SdkBody>,
 }
 
 impl Road {
@@ -49,7 +51,7 @@ impl Road {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_SIZE)
-            .build(https);
+            .build(InTime(https));
         Self { client }
     }
 
@@ -97,7 +99,7 @@ fn connector_error(error: HyperError) -> ConnectorError {
 /// Whether an error comes from TLS, however deep it is wrapped.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     // An I/O error does not name what it wraps as its source.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is::<rustls::Error>()
         || wrapped.is_some_and(|inner| is_tls(inner))
         || error.source().is_some_and(is_tls)
@@ -107,10 +109,10 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 #[derive(Clone)]
 struct Dialer(Arc<Endpoint>);
 
-impl tower_service::Service<Uri> for Dialer {
+impl Service<Uri> for Dialer {
     type Response = TokioIo<Stream>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, Self::Error>> + Send>>;
+    type Error = io::Error;
+    type Future = Connecting<Self::Response, Self::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -118,12 +120,40 @@ impl tower_service::Service<Uri> for Dialer {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let proxy = Arc::clone(&self.0);
+        Box::pin(async move { proxy.connect().await.map(TokioIo::new) })
+    }
+}
+
+/// Bounds the making of a connection, TLS included. The client may leave one
+/// half made to its own devices: without a bound of its own, a proxy that
+/// accepts and never answers would gather them for ever.
+#[derive(Clone)]
+struct InTime<S>(S);
+
+impl<S> Service<Uri> for InTime<S>
+where
+    S: Service<Uri, Error = BoxError>,
+    S::Response: 'static,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Connecting<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.0.call(uri);
         Box::pin(async move {
-            let connecting = tokio::time::timeout(CONNECT_TIMEOUT, proxy.connect()).await;
-            connecting?.map(TokioIo::new)
+            let made = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+            made.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
         })
     }
 }
+
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -133,7 +163,7 @@ impl Connection for Stream {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Longest wait for the proxy to take a connection.
+/// Longest wait for a connection through the proxy, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an idle connection is kept. AWS's vsock-proxy gives each connection

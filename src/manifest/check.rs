@@ -94,8 +94,16 @@ impl RawJob {
                 "reencrypt with protect = \"none\" would hand the parent the plaintext; use \"kms\" or \"seal\"",
             ));
         }
+        if matches!(&operation, OperationSpec::Mask { fields, unknown: UnknownColumns::Keep }
+            if matches!(output, OutputSpec::None) && fields.values().all(|rule| *rule == MaskRule::Keep))
+        {
+            return Err(ManifestError::value(
+                "fields",
+                "nothing would be masked, and protect = \"none\" would hand the parent the plaintext",
+            ));
+        }
         let job = Job { name, args: self.args, input, operation, output };
-        job.every_arg_is_used()?;
+        job.every_arg_is_pinned()?;
         Ok(job)
     }
 }
@@ -235,18 +243,18 @@ fn public_key(text: &str) -> Result<[u8; 32], hex::FromHexError> {
 }
 
 impl Job {
-    fn every_arg_is_used(&self) -> Result<(), ManifestError> {
-        let output = match &self.output {
-            OutputSpec::Kms { context, .. } => Some(context),
-            OutputSpec::None | OutputSpec::Seal(_) => None,
-        };
-        let templates =
-            self.input.context.values().chain(output.into_iter().flat_map(BTreeMap::values));
-        let used: BTreeSet<&str> = templates.filter_map(Template::arg).collect();
-        match self.args.iter().find(|arg| !used.contains(arg.as_str())) {
-            Some(arg) => {
-                Err(ManifestError::value("args", format!("{arg:?} is declared and never used")))
-            }
+    /// An argument that only the result's context used would let a caller label
+    /// one tenant's data as another's.
+    fn every_arg_is_pinned(&self) -> Result<(), ManifestError> {
+        let pinned: BTreeSet<&str> =
+            self.input.context.values().filter_map(Template::arg).collect();
+        match self.args.iter().find(|arg| !pinned.contains(arg.as_str())) {
+            Some(arg) => Err(ManifestError::value(
+                "args",
+                format!(
+                    "{arg:?} is not used in input.context: what a caller says must be checked against the message"
+                ),
+            )),
             None => Ok(()),
         }
     }

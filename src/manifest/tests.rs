@@ -158,7 +158,7 @@ fn templates_name_one_declared_argument_and_close_their_braces() {
         assert_refused("\"{tenant}\"", &format!("\"{value}\""), because);
     }
     assert!(parse_with("\"{tenant}\"", "\"a/{tenant}/b\"").is_ok());
-    assert_refused("\"{tenant}\"", "\"fixed\"", "declared and never used");
+    assert_refused("\"{tenant}\"", "\"fixed\"", "is not used in input.context");
 }
 
 #[test]
@@ -186,6 +186,25 @@ fn a_mask_needs_rules_that_leave_something() {
     assert!(parse_with(fields, "fields = { pan = \"drop\" }\nunknown_fields = \"keep\"").is_ok());
     assert_refused("format = \"csv\", ", "", "mask reads format");
     assert_refused("format = \"csv\", ", "format = \"bytes\", ", "mask reads format");
+}
+
+#[test]
+fn a_mask_that_masks_nothing_may_not_leave_in_the_clear() {
+    let line = text().lines().find(|line| line.starts_with("fields")).unwrap().to_owned();
+    for fields in ["{}", "{ city = \"keep\" }"] {
+        let all = format!("fields = {fields}\nunknown_fields = \"keep\"");
+        assert_refused(&line, &all, "nothing would be masked");
+        let sealed = text().replace(&line, &all).replace("\"none\"", "\"seal\", to = \"any\"");
+        assert!(Manifest::parse(&sealed).is_ok());
+    }
+}
+
+#[test]
+fn an_argument_cannot_label_a_result_without_being_checked_against_the_input() {
+    let kms = format!("protect = \"kms\", key = \"{KEY}\", context = {{ tenant = \"{{other}}\" }}");
+    let whole = text().replace("args = [\"tenant\"]", "args = [\"tenant\", \"other\"]");
+    let error = Manifest::parse(&whole.replace("protect = \"none\"", &kms)).unwrap_err();
+    assert!(error.to_string().contains("\"other\" is not used in input.context"), "{error}");
 }
 
 #[test]

@@ -18,8 +18,9 @@ pub(super) struct Field {
     pub(super) quoted: bool,
 }
 
-/// What is wrong with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// What is wrong with a record. Names what stands in the manifest, never what
+/// stands in the data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
     /// A quote where none may be (RFC 4180 §2.5).
     #[error("a quote stands inside a field that is not quoted")]
@@ -33,8 +34,9 @@ pub enum CsvError {
     /// The data ended before the closing quote.
     #[error("the data ends inside a quoted field")]
     OpenQuote,
-    /// More or fewer fields than the header row (RFC 4180 §2.4).
-    #[error("the number of fields differs from the header row's")]
+    /// More or fewer fields than the header row (RFC 4180 §2.4), or a header
+    /// row of more than 4096.
+    #[error("the number of fields differs from the header row's, or is over 4096")]
     FieldCount,
     /// The record is longer than `limits.max_record`.
     #[error("the record is longer than limits.max_record allows")]
@@ -46,19 +48,21 @@ pub enum CsvError {
     #[error("two columns of the header row have the same name")]
     DuplicateColumn,
     /// A column that the job has a rule for is not there.
-    #[error("the header row lacks a column that the job has a rule for")]
-    MissingColumn,
+    #[error("the header row lacks the column {0:?}, which the job has a rule for")]
+    MissingColumn(String),
     /// There is not even a header row.
     #[error("there is no header row")]
     NoHeader,
 }
 
-/// Finds the fields of the record at the front of `input`, into `fields`.
-/// Gives the record's length with its line end; `None` when it has not ended
+/// Finds the fields of the record at the front of `input`, into `fields`, and
+/// stops at one more than `max_fields`: memory goes by what is expected, not by
+/// what comes. Gives the record's length with its line end; `None` when it has not ended
 /// yet, unless `at_end` says that nothing follows.
 pub(super) fn next_record(
     input: &[u8],
     at_end: bool,
+    max_fields: usize,
     fields: &mut Vec<Field>,
 ) -> Result<Option<usize>, CsvError> {
     fields.clear();
@@ -69,6 +73,9 @@ pub(super) fn next_record(
             _ => unquoted(input, at, at_end)?,
         };
         let Some((field, next)) = found else { return Ok(None) };
+        if fields.len() >= max_fields {
+            return Err(CsvError::FieldCount);
+        }
         fields.push(field);
         match next {
             Next::Field(start) => at = start,

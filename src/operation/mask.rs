@@ -1,9 +1,10 @@
 //! `mask`: a CSV file with its columns masked, kept or dropped by rule.
 //!
 //! What a parent learns: the columns that are kept, what each rule leaves of
-//! the others (below), the number of rows, and whether a value was empty where
-//! a rule says so. Nothing of a dropped column. Lengths of masked values do
-//! not show.
+//! the others (below), the number of rows, and, from the sizes of input and
+//! output and how they follow each other, how long rows are: to a frame's
+//! length. A masked value does not show its own length, nor a dropped column
+//! anything but its share of the row's.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ pub struct Mask {
     columns: Option<Vec<MaskRule>>,
     /// Records seen, the header row included.
     records: u64,
+    /// A record that has not ended is looked at again when it has grown to this
+    /// length: twice what it was, so that each byte is looked at twice at most.
+    look_again_at: usize,
     fields: Vec<Field>,
     /// A value without its quotes, and what is left of one.
     scratch: SecretBuf,
@@ -42,6 +46,7 @@ impl Mask {
             max_record,
             columns: None,
             records: 0,
+            look_again_at: 0,
             fields: Vec::new(),
             scratch: SecretBuf::new(),
             masked: SecretBuf::new(),
@@ -75,6 +80,9 @@ impl Mask {
         out: &mut SecretBuf,
         at_end: bool,
     ) -> Result<(), RecordError> {
+        if input.len() < self.look_again_at && !at_end {
+            return Ok(());
+        }
         let mut at = 0;
         let result = loop {
             match self.record(input.expose().get(at..).unwrap_or_default(), at_end, out) {
@@ -87,6 +95,7 @@ impl Mask {
             }
         };
         input.consume(at);
+        self.look_again_at = input.len().saturating_mul(2).min(self.max_record);
         result
     }
 
@@ -121,8 +130,9 @@ impl Mask {
         if empty_line > 0 || input.is_empty() {
             return Ok(empty_line);
         }
+        let max_fields = self.columns.as_ref().map_or(MAX_COLUMNS, Vec::len);
         let mut fields = std::mem::take(&mut self.fields);
-        let found = csv::next_record(input, at_end, &mut fields);
+        let found = csv::next_record(input, at_end, max_fields, &mut fields);
         let done = match found {
             Ok(Some(len)) if len <= self.max_record => {
                 self.masked(input, &fields, out).map(|()| len)
@@ -176,8 +186,9 @@ impl Mask {
         if sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(CsvError::DuplicateColumn);
         }
-        if !self.rules.keys().all(|name| sorted.binary_search(&name.as_bytes()).is_ok()) {
-            return Err(CsvError::MissingColumn);
+        let missing = |name: &&String| sorted.binary_search(&name.as_bytes()).is_err();
+        if let Some(name) = self.rules.keys().find(missing) {
+            return Err(CsvError::MissingColumn(name.clone()));
         }
         let unknown = match self.unknown {
             UnknownColumns::Drop => MaskRule::Drop,
@@ -279,6 +290,9 @@ fn initials(value: &str, out: &mut SecretBuf) {
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Most columns of a file.
+const MAX_COLUMNS: usize = 4096;
 
 /// Characters a value must have before four of them are shown.
 const SHORTEST_FOR_LAST4: usize = 8;

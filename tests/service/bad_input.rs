@@ -177,6 +177,17 @@ async fn malformed_csv_is_refused_with_the_number_of_its_row_and_no_partial_resu
 }
 
 #[tokio::test]
+async fn a_public_key_that_seals_to_nobody_is_the_callers_fault() {
+    let house = House::new().await;
+    let nobody = strongroom_client::Recipient { public_key: [0; 32], nonce: None };
+    let job = Job::new("export").arg("tenant", "acme");
+    let message = house.acme().await;
+    let mut client = house.client().await;
+    let error = client.run_for(&nobody, &job, message.as_slice(), Vec::new()).await.unwrap_err();
+    assert_eq!(error.service().map(|body| body.code), Some(ErrorCode::BadArgument), "{error:?}");
+}
+
+#[tokio::test]
 async fn errors_carry_nothing_of_the_data() {
     let house = House::new().await;
     let csv = "name,pan,city\ncanary-name,4111111111111111\n";

@@ -111,6 +111,33 @@ async fn requests_sent_one_after_another_without_waiting_are_answered_in_order()
 }
 
 #[tokio::test]
+async fn a_connection_goes_on_after_an_error_once_the_body_has_come_to_its_end() {
+    let house = House::new().await;
+    let message = house.acme().await;
+    let named = |job: &str, tenant: Option<&str>| {
+        let args = tenant.map(|tenant| ("tenant".to_owned(), tenant.to_owned()));
+        let run =
+            Run { job: job.into(), args: args.into_iter().collect(), seal_to: None, nonce: None };
+        request(Call::Run(run))
+    };
+    let body = |bytes: &[u8]| [frame(FrameKind::Data, bytes), end(bytes.len())].concat();
+    for (what, start, input) in [
+        ("unknown job", named("nope", None), message.clone()),
+        ("missing argument", named("mask", None), message.clone()),
+        ("another tenant", named("mask", Some("globex")), message.clone()),
+        ("no message", named("mask", Some("acme")), vec![b'x'; 300_000]),
+        ("a changed message", run(), [&message[..], b"x"].concat()),
+    ] {
+        let pieces: Vec<u8> =
+            input.chunks(1 << 19).flat_map(|piece| frame(FrameKind::Data, piece)).collect();
+        let all =
+            [&PREFACE[..], &start, &pieces, &end(input.len()), &run(), &body(&message)].concat();
+        let (kinds, error) = talk(&house, &all).await;
+        assert!(error.is_some() && kinds.last() == Some(&FrameKind::End), "{what}: {kinds:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_arrives_byte_by_byte_is_answered_as_any_other() {
     let house = House::new().await;
     let message = house.acme().await;

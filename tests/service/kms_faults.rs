@@ -1,10 +1,15 @@
 //! A KMS, and a road to it, with faults: the right error, in time, and service
 //! as before.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use strongroom_client::{ErrorCode, Job};
 use strongroom_sim::kms::{Fault, KmsError};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::house::{House, MASKED, Plan, mask};
 
@@ -66,6 +71,54 @@ async fn a_hanging_kms_ends_at_the_callers_deadline() {
     assert!(started.elapsed() < Duration::from_secs(4));
     house.nitro.kms.faults().clear();
     assert_eq!(house.mask(&message).await.unwrap(), MASKED);
+}
+
+#[tokio::test]
+async fn a_proxy_that_accepts_and_never_answers_does_not_gather_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let silent = Arc::new(AtomicUsize::new(0));
+    let (tell_kms, kms) = tokio::sync::watch::channel(None);
+    tokio::spawn(serve_one_and_stall_the_rest(listener, kms, silent.clone()));
+    let house = House::built(Plan { kms: Some(proxy), ..Plan::default() }).await;
+    tell_kms.send(Some(house.nitro.kms.addr())).unwrap();
+    let message = house.acme().await;
+    // Of two at once one finds the good connection free, and the other starts
+    // a new one and is then served by the first's.
+    for _ in 0..5 {
+        let (one, other) = tokio::join!(house.mask(&message), house.mask(&message));
+        assert_eq!((one.unwrap().as_str(), other.unwrap().as_str()), (MASKED, MASKED));
+    }
+    assert!(silent.load(SeqCst) > 0, "the attack did not take place");
+    for _ in 0..80 {
+        if silent.load(SeqCst) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{} connections are still held", silent.load(SeqCst));
+}
+
+async fn serve_one_and_stall_the_rest(
+    listener: TcpListener,
+    mut kms: tokio::sync::watch::Receiver<Option<SocketAddr>>,
+    silent: Arc<AtomicUsize>,
+) {
+    let (mut first, _) = listener.accept().await.unwrap();
+    tokio::spawn(async move {
+        let kms = kms.wait_for(Option::is_some).await.unwrap().unwrap();
+        let mut road = TcpStream::connect(kms).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut first, &mut road).await;
+    });
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let silent = silent.clone();
+        silent.fetch_add(1, SeqCst);
+        tokio::spawn(async move {
+            // Reads until the other side gives up, and never says a word.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            silent.fetch_sub(1, SeqCst);
+        });
+    }
 }
 
 #[tokio::test]

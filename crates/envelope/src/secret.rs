@@ -144,6 +144,9 @@ impl SecretBuf {
     /// rest to the front and erasing where they stood.
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.len);
+        if count == 0 {
+            return;
+        }
         let keep = self.len.saturating_sub(count);
         self.bytes.copy_within(count..self.len, 0);
         self.truncate(keep);

@@ -210,6 +210,9 @@ pub enum MessageError {
     /// A count or length inside is over its limit.
     #[error("{0} is longer than the protocol allows")]
     TooLong(&'static str),
+    /// A credential is empty or has characters that none of AWS's has.
+    #[error("a credential is empty, or not visible ASCII")]
+    Credential,
 }
 
 /// A payload of a steering frame.
@@ -285,6 +288,12 @@ impl Credentials {
             || token > MAX_TOKEN_LEN
         {
             return Err(MessageError::TooLong("a credential"));
+        }
+        // They become HTTP headers.
+        let texts = [Some(&self.access_key_id), Some(&self.secret_access_key)];
+        let mut texts = texts.into_iter().chain([self.session_token.as_ref()]).flatten();
+        if texts.any(|text| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(MessageError::Credential);
         }
         Ok(())
     }

@@ -139,6 +139,32 @@ fn a_payload_that_no_frame_can_hold_is_not_encoded() {
 }
 
 #[test]
+fn credentials_that_no_header_can_carry_are_refused() {
+    let with = |id: &str, secret: &str, token: Option<&str>| {
+        let credentials = Credentials {
+            access_key_id: id.into(),
+            secret_access_key: secret.into(),
+            session_token: token.map(str::to_owned),
+            expires_at: None,
+        };
+        Request::decode(&serde_cbor::to_vec(&request(Call::Credentials(credentials))).unwrap())
+    };
+    assert!(with("AKIA1", "s/+=", Some("t==")).is_ok());
+    for (id, secret, token) in [
+        ("AKIA\n", "s", None),
+        ("AK\0IA", "s", None),
+        ("", "s", None),
+        ("AKIA", "", None),
+        ("AKIA", "s s", None),
+        ("AKIA", "s", Some("t\r\nx-evil: 1")),
+        ("AKIA", "s", Some("")),
+        ("AKIÄ", "s", None),
+    ] {
+        assert_eq!(with(id, secret, token), Err(MessageError::Credential), "{id:?} {token:?}");
+    }
+}
+
+#[test]
 fn credentials_never_show_in_debug_output() {
     let call = Call::Credentials(Credentials {
         access_key_id: "AKIACANARY".into(),

@@ -4,6 +4,8 @@
 use super::*;
 use proptest::prelude::*;
 
+const MAX: usize = 100;
+
 /// All records of `input`, as values.
 fn records(input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, CsvError> {
     let mut at = 0;
@@ -16,7 +18,7 @@ fn records(input: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, CsvError> {
             at += skip;
             continue;
         }
-        let len = next_record(rest, true, &mut fields)?.expect("at the end every record ends");
+        let len = next_record(rest, true, MAX, &mut fields)?.expect("at the end every record ends");
         records.push(fields.iter().map(|field| value(rest, field)).collect());
         at += len;
     }
@@ -48,6 +50,15 @@ fn malformed_records_are_refused_for_what_they_are() {
 }
 
 #[test]
+fn fields_beyond_the_number_expected_are_refused_before_they_are_gathered() {
+    let mut fields = Vec::new();
+    assert!(next_record(b"a,b,c\n", true, 3, &mut fields).is_ok());
+    let endless = vec![b','; 1 << 20];
+    assert_eq!(next_record(&endless, false, 3, &mut fields), Err(CsvError::FieldCount));
+    assert!(fields.capacity() < 100);
+}
+
+#[test]
 fn well_formed_records_come_out_as_their_values() {
     let input = b"id,note\r\n1,\"a,b\"\n\n2,\"say \"\"hi\"\"\"\r\n3,\"two\r\nlines\"\n4,";
     let want: Vec<Vec<&[u8]>> = vec![
@@ -70,12 +81,12 @@ proptest! {
         let (mut whole, mut part) = (Vec::new(), Vec::new());
         let cut = cut.index(input.len() + 1);
         // Whatever is decided before the end holds at the end.
-        if let Ok(Some(len)) = next_record(&input[..cut], false, &mut part) {
-            prop_assert_eq!(next_record(input, true, &mut whole), Ok(Some(len)));
+        if let Ok(Some(len)) = next_record(&input[..cut], false, MAX, &mut part) {
+            prop_assert_eq!(next_record(input, true, MAX, &mut whole), Ok(Some(len)));
             prop_assert_eq!(&whole, &part);
         }
-        if let Err(problem) = next_record(&input[..cut], false, &mut part) {
-            prop_assert_eq!(next_record(input, true, &mut whole), Err(problem));
+        if let Err(problem) = next_record(&input[..cut], false, MAX, &mut part) {
+            prop_assert_eq!(next_record(input, true, MAX, &mut whole), Err(problem));
         }
     }
 
@@ -106,6 +117,6 @@ proptest! {
 
     #[test]
     fn no_input_panics(input in prop::collection::vec(any::<u8>(), 0..60), at_end: bool) {
-        let _ = next_record(&input, at_end, &mut Vec::new());
+        let _ = next_record(&input, at_end, MAX, &mut Vec::new());
     }
 }
