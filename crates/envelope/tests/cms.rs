@@ -110,6 +110,19 @@ fn chunks_within_chunks_open_down_to_the_limit_and_no_further() {
 }
 
 #[test]
+fn an_empty_label_may_be_said_outright() {
+    let sha256 = maker::hash_id(maker::SHA256, true);
+    let p_specified =
+        definite(0x06, &[&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x09][..]]);
+    let label =
+        |value: &[u8]| definite(0xa2, &[definite(0x30, &[p_specified.clone(), octets(value)])]);
+    opens(|shape| shape.recipients[0].algorithm = maker::oaep(&sha256, &sha256, &label(b"")));
+    malformed(|shape| shape.recipients[0].algorithm = maker::oaep(&sha256, &sha256, &label(b"x")));
+    let twice = [label(b""), label(b"")].concat();
+    malformed(|shape| shape.recipients[0].algorithm = maker::oaep(&sha256, &sha256, &twice));
+}
+
+#[test]
 fn hash_identifiers_without_null_open() {
     for (hash, mask) in [(false, true), (true, false), (false, false)] {
         opens(|shape| {

@@ -18,6 +18,7 @@ pub(super) const SET: u8 = 0x31;
 pub(super) const CONTEXT_0: u8 = 0x80;
 pub(super) const CONTEXT_0_CONSTRUCTED: u8 = CONTEXT_0 | CONSTRUCTED;
 pub(super) const CONTEXT_1_CONSTRUCTED: u8 = 0xa1;
+pub(super) const CONTEXT_2_CONSTRUCTED: u8 = 0xa2;
 
 const CONSTRUCTED: u8 = 0x20;
 const INDEFINITE: u8 = 0x80;

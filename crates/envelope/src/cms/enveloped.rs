@@ -65,7 +65,8 @@ fn recipient_info<'a>(info: &mut Reader<'a>) -> Result<(&'a [u8; 32], &'a [u8; 2
     Ok((recipient, info.array(ber::OCTET_STRING)?))
 }
 
-/// RFC 8017 appendix A.2.1, with both defaults (SHA-1) replaced and no label.
+/// RFC 8017 appendix A.2.1, with both defaults (SHA-1) replaced and no label,
+/// which may be said outright.
 fn oaep_parameters(parameters: &mut Reader<'_>) -> Result<(), Malformed> {
     parameters
         .within(ber::CONTEXT_0_CONSTRUCTED, |hash| hash.within(ber::SEQUENCE, sha256_identifier))?;
@@ -73,6 +74,15 @@ fn oaep_parameters(parameters: &mut Reader<'_>) -> Result<(), Malformed> {
         mask.within(ber::SEQUENCE, |algorithm| {
             algorithm.expect(ber::OID, MGF1)?;
             algorithm.within(ber::SEQUENCE, sha256_identifier)
+        })
+    })?;
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    parameters.within(ber::CONTEXT_2_CONSTRUCTED, |label| {
+        label.within(ber::SEQUENCE, |algorithm| {
+            algorithm.expect(ber::OID, P_SPECIFIED)?;
+            algorithm.expect(ber::OCTET_STRING, &[])
         })
     })
 }
@@ -131,6 +141,8 @@ const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 const RSAES_OAEP: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07];
 /// 1.2.840.113549.1.1.8
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
+/// 1.2.840.113549.1.1.9
+const P_SPECIFIED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x09];
 /// 2.16.840.1.101.3.4.2.1
 const SHA_256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 /// 2.16.840.1.101.3.4.1.42
