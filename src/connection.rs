@@ -118,6 +118,12 @@ impl Connection {
         }
     }
 
+    /// Bytes of memory that its buffers have.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.input.capacity().saturating_add(self.out.capacity())
+    }
+
     /// Says that the request has a body: [`Self::read_body`] follows.
     pub fn expect_body(&mut self) {
         self.body = Some(0);

@@ -13,6 +13,7 @@ use strongroom_envelope::seal::SealError;
 use strongroom_wire::error::KmsRefusal;
 use strongroom_wire::{ErrorBody, ErrorCode};
 
+use crate::budget::OverBudget;
 use crate::connection::ConnectionError;
 use crate::job::{InputError, JobError};
 use crate::keys::{KeyError, KmsError};
@@ -54,6 +55,9 @@ pub enum RequestError {
     /// The result cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// Too much at once.
+    #[error(transparent)]
+    Busy(#[from] OverBudget),
     /// Too late.
     #[error("the request's deadline has passed")]
     Deadline,
@@ -104,6 +108,7 @@ impl RequestError {
             // A public key that gives no secret: a low-order point.
             Self::Output(OutputError::Seal(SealError::RecipientKey)) => ErrorCode::BadArgument,
             Self::Output(_) | Self::Panic => ErrorCode::Internal,
+            Self::Busy(OverBudget) => ErrorCode::Busy,
             Self::Deadline => ErrorCode::DeadlineExceeded,
         }
     }
@@ -136,6 +141,7 @@ impl RequestError {
             | Self::Key(_)
             | Self::Decrypt(_)
             | Self::Output(_)
+            | Self::Busy(_)
             | Self::Deadline
             | Self::Panic => {}
         }

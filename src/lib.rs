@@ -9,9 +9,10 @@
 //!
 //! ```text
 //! main ─▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
-//!                                                                 nsm · manifest · error · telemetry
+//!                                                                 nsm · manifest · budget · error · telemetry
 //! ```
 
+pub mod budget;
 pub mod connection;
 pub mod error;
 pub mod job;

@@ -35,6 +35,8 @@ pub struct Manifest {
 pub struct Limits {
     /// Connections served at once; one more is told `busy`.
     pub max_connections: usize,
+    /// Memory that the buffers of all requests together may have.
+    pub max_in_flight_bytes: ByteCount,
     /// Longest a request may take, and the most a caller may ask for.
     pub request_deadline: Duration,
     /// Longest a connection may stay without a byte in either direction.

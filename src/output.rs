@@ -1,7 +1,7 @@
 //! Outputs: the form in which a result leaves.
 //!
-//! The last place that sees plaintext. What [`Output::write`] appends to the
-//! bytes for the parent is what the job's `protect` allows and nothing else.
+//! The last place that sees plaintext. What [`Output::protect`] gives for the
+//! parent is what the job's manifest allows and nothing else.
 
 use strongroom_envelope::esdk::{self, EncryptedDataKey, EncryptionContext, FrameLen};
 use strongroom_envelope::seal::{self, Setup};
@@ -55,7 +55,7 @@ impl Output {
 
     /// The form, as the caller is told.
     #[must_use]
-    pub const fn protect(&self) -> Protect {
+    pub const fn form(&self) -> Protect {
         match self {
             Self::Clear => Protect::None,
             Self::Kms(_) => Protect::Kms,
@@ -63,18 +63,22 @@ impl Output {
         }
     }
 
-    /// Appends `result` to `out` in its form and erases it.
+    /// The bytes that may leave for `result`: itself where it leaves in the
+    /// clear, else what waits in `out` and then its form as appended to it.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub fn write(&mut self, result: &mut SecretBuf, out: &mut Vec<u8>) -> Result<(), OutputError> {
+    pub fn protect<'a>(
+        &mut self,
+        result: &'a SecretBuf,
+        out: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], OutputError> {
         match self {
-            Self::Clear => out.extend_from_slice(result.expose()),
+            Self::Clear => return Ok(result.expose()),
             Self::Kms(sealer) => sealer.seal(result.expose(), out)?,
             Self::Seal(sealer) => sealer.seal(result.expose(), out)?,
         }
-        result.clear();
-        Ok(())
+        Ok(out)
     }
 
     /// Appends what marks the result as complete.

@@ -19,6 +19,7 @@ use strongroom_wire::{
 };
 use tracing::{debug, info};
 
+use crate::budget::Share;
 use crate::connection::{Body, Connection};
 use crate::error::RequestError;
 use crate::job::{BoundJob, BoundOutput};
@@ -82,22 +83,25 @@ async fn run(
 ) -> Result<Trailer, RequestError> {
     service.refuse_debug()?;
     let job = BoundJob::bind(service.manifest(), run)?;
-    let mut input = BytesMut::new();
-    let header = read_header(service, conn, &mut input).await?;
+    let (mut memory, mut input) = (service.memory().share(), BytesMut::new());
+    let header = read_header(service, conn, &mut memory, &mut input).await?;
     let encrypted = job.select(&header)?;
     let key = service.keys().decrypt(job.key(), header.encryption_context(), encrypted).await?;
+    let input_id = header.message_id().to_vec();
+    // Authenticates the header, and the message id in it.
     let opener = Opener::new(header, &key)?;
     let operation = Operation::new(job.operation(), &service.manifest().limits);
     let mut out = Vec::new();
-    let output = open_output(service, id, &job, &mut out).await?;
+    let output = open_output(service, id, &job, &input_id, &mut out).await?;
     debug!(job = job.name().as_str(), "opened");
-    respond(conn, id, Outcome::Run { protect: output.protect() })?;
-    pump(conn, input, opener, operation, output, out).await
+    respond(conn, id, Outcome::Run { protect: output.form() })?;
+    pump(conn, memory, input, opener, operation, output, out).await
 }
 
 async fn read_header(
     service: &Service,
     conn: &mut Connection,
+    memory: &mut Share,
     input: &mut BytesMut,
 ) -> Result<Header, RequestError> {
     let limits = service.manifest().limits.message();
@@ -109,6 +113,7 @@ async fn read_header(
         if conn.read_body(input).await? == Body::End {
             return Err(RequestError::NoHeader);
         }
+        memory.hold(conn.memory().saturating_add(input.capacity()))?;
     }
 }
 
@@ -116,6 +121,7 @@ async fn open_output(
     service: &Service,
     id: RequestId,
     job: &BoundJob<'_>,
+    input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<Output, RequestError> {
     match job.output() {
@@ -126,8 +132,8 @@ async fn open_output(
         }
         BoundOutput::Seal { to, nonce } => {
             let nonce = nonce.as_deref();
-            let binding =
-                Binding { request_id: id.0, job: job.name().as_str(), args: job.args(), nonce };
+            let (job, args) = (job.name().as_str(), job.args());
+            let binding = Binding { request_id: id.0, job, args, input, nonce };
             let setup = Setup::new(to, &binding).map_err(crate::output::OutputError::from)?;
             let document = service.keys().attest(nonce, Some(&setup.user_data())).await?;
             Ok(Output::seal(setup, &document, out)?)
@@ -138,6 +144,7 @@ async fn open_output(
 /// The stream itself: bytes in, plaintext, bytes out, a piece at a time.
 async fn pump(
     conn: &mut Connection,
+    mut memory: Share,
     mut input: BytesMut,
     mut opener: Opener,
     mut operation: Operation,
@@ -150,25 +157,27 @@ async fn pump(
         let opened = opener.open(&input, &mut plaintext, PIECE)?;
         input.advance(opened);
         operation.process(&mut plaintext, &mut result)?;
-        output.write(&mut result, &mut out)?;
-        sent = sent.saturating_add(send(conn, &mut out).await?);
+        sent = sent.saturating_add(send(conn, output.protect(&result, &mut out)?).await?);
+        let buffers = [input.capacity(), plaintext.capacity(), result.capacity(), out.capacity()];
+        memory.hold(buffers.iter().sum::<usize>().saturating_add(conn.memory()))?;
+        result.clear();
+        out.clear();
         if opened == 0 && conn.read_body(&mut input).await? == Body::End {
             break;
         }
     }
     opener.finish()?;
     let records = operation.finish(&mut plaintext, &mut result)?;
-    output.write(&mut result, &mut out)?;
+    sent = sent.saturating_add(send(conn, output.protect(&result, &mut out)?).await?);
+    out.clear();
     output.finish(&mut out)?;
-    sent = sent.saturating_add(send(conn, &mut out).await?);
+    sent = sent.saturating_add(send(conn, &out).await?);
     Ok(Trailer { bytes: sent, records })
 }
 
-async fn send(conn: &mut Connection, out: &mut Vec<u8>) -> Result<u64, RequestError> {
-    conn.send_data(out).await?;
-    let sent = u64::try_from(out.len()).unwrap_or(u64::MAX);
-    out.clear();
-    Ok(sent)
+async fn send(conn: &mut Connection, bytes: &[u8]) -> Result<u64, RequestError> {
+    conn.send_data(bytes).await?;
+    Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
 }
 
 fn respond(conn: &mut Connection, id: RequestId, outcome: Outcome) -> Result<(), RequestError> {

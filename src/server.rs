@@ -13,6 +13,7 @@ use strongroom_wire::{ErrorBody, ErrorCode, FrameKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::budget::Budget;
 use crate::connection::{Connection, ConnectionError};
 use crate::error::RequestError;
 use crate::keys::road::Road;
@@ -26,6 +27,7 @@ pub struct Service {
     manifest: Manifest,
     keys: Keys,
     module_id: String,
+    memory: Budget,
 }
 
 /// Why the service cannot start.
@@ -54,7 +56,8 @@ impl Service {
         if keys.is_debug() {
             warn!(allowed = manifest.allow_debug, "the enclave runs in debug mode");
         }
-        Ok(Arc::new(Self { manifest, keys, module_id }))
+        let memory = Budget::new(manifest.limits.max_in_flight_bytes.0);
+        Ok(Arc::new(Self { manifest, keys, module_id, memory }))
     }
 
     /// The manifest.
@@ -67,6 +70,12 @@ impl Service {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The memory that all requests together may hold.
+    #[must_use]
+    pub fn memory(&self) -> &Budget {
+        &self.memory
     }
 
     /// The enclave's id.

@@ -64,7 +64,8 @@ impl RawLimits {
             n if (1..=max).contains(&n) => Ok(n),
             _ => Err(ManifestError::value(format!("limits.{key}"), format!("must be 1 to {max}"))),
         };
-        Ok(Limits {
+        let limits = Limits {
+            max_in_flight_bytes: self.max_in_flight_bytes,
             max_connections: number("max_connections", self.max_connections, 1 << 20)?,
             request_deadline: secs("request_deadline_secs", self.request_deadline_secs)?,
             idle_timeout: secs("idle_timeout_secs", self.idle_timeout_secs)?,
@@ -76,7 +77,20 @@ impl RawLimits {
                 1000,
             )?,
             max_record: bytes("max_record", self.max_record, 64 << 20)?,
-        })
+        };
+        // The longest frame, as ciphertext and plaintext and in buffers that
+        // grow by doubling, has to fit: else a job would be busy for ever.
+        let least = limits
+            .max_frame
+            .0
+            .saturating_mul(6)
+            .saturating_add(limits.max_record.0.saturating_mul(4));
+        if limits.max_in_flight_bytes.0 < least {
+            let problem =
+                format!("must be at least {least} bytes for this max_frame and max_record");
+            return Err(ManifestError::value("limits.max_in_flight_bytes", problem));
+        }
+        Ok(limits)
     }
 }
 

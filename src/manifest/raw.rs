@@ -47,6 +47,7 @@ pub(super) struct Listen {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLimits {
     pub(super) max_connections: usize,
+    pub(super) max_in_flight_bytes: ByteCount,
     pub(super) request_deadline_secs: u64,
     pub(super) idle_timeout_secs: u64,
     pub(super) max_header: ByteCount,
@@ -59,6 +60,7 @@ impl Default for RawLimits {
     fn default() -> Self {
         Self {
             max_connections: 4096,
+            max_in_flight_bytes: ByteCount(256 << 20),
             request_deadline_secs: 600,
             idle_timeout_secs: 60,
             max_header: ByteCount(64 << 10),

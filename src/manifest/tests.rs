@@ -221,9 +221,11 @@ fn limits_are_bounded_on_both_sides() {
         ("max_header = \"2MiB\"", "must be 1 to"),
         ("max_record = \"65MiB\"", "must be 1 to"),
         ("max_encrypted_data_keys = 0", "must be 1 to"),
+        ("max_in_flight_bytes = \"51MiB\"", "must be at least"),
     ] {
         assert_refused("max_connections = 10", bad, because);
     }
+    assert!(parse_with("max_connections = 10", "max_in_flight_bytes = \"52MiB\"").is_ok());
 }
 
 #[test]

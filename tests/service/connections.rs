@@ -226,3 +226,44 @@ async fn one_connection_too_many_is_told_busy_and_the_others_are_served() {
     }
     panic!("the slot was not given back");
 }
+
+#[tokio::test]
+async fn requests_that_hold_all_the_memory_make_the_next_busy_and_give_it_back() {
+    let tight = |text: String| text.replace("[limits]", "[limits]\nmax_in_flight_bytes = \"7MiB\"");
+    let house = House::built(Plan { manifest: tight, ..Plan::default() }).await;
+    let csv = format!("name,pan,city\n{}", "A B,4111111111111111,X\n".repeat(40_000));
+    let message =
+        house.encrypt(&house.customers, &crate::house::ACME, csv.as_bytes(), 1 << 20).await;
+    // Senders who stop just before the end of a frame of nearly 1 MiB.
+    let cut = message.len() - 100;
+    let pieces: Vec<u8> =
+        message[..cut].chunks(1 << 20).flat_map(|piece| frame(FrameKind::Data, piece)).collect();
+    let stalled = [&PREFACE[..], &run(), &pieces].concat();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut stream = connect(&house).await;
+        let _ = stream.write_all(&stalled).await;
+        held.push(stream);
+    }
+    let mut refused = None;
+    for _ in 0..100 {
+        match house.mask(&message).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => {
+                refused = error.service().map(|body| body.code);
+                break;
+            }
+        }
+    }
+    assert_eq!(refused, Some(ErrorCode::Busy));
+    // Others who ask for little are served all the while.
+    assert_eq!(house.mask(&house.acme().await).await.unwrap(), MASKED);
+    drop(held);
+    for _ in 0..100 {
+        if house.mask(&message).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the memory was not given back");
+}

@@ -261,8 +261,13 @@ async fn a_result_sealed_by_the_parent_itself_is_refused_by_the_owner() {
     // one that the enclave made for something else.
     let genuine = house.client().await.attest_unverified(b"nonce").await.unwrap();
     let args = std::collections::BTreeMap::from([("tenant".to_owned(), "acme".to_owned())]);
-    let binding =
-        Binding { request_id: [1; 16], job: "export", args: &args, nonce: Some(b"nonce") };
+    let binding = Binding {
+        request_id: [1; 16],
+        job: "export",
+        args: &args,
+        input: &[2; 32],
+        nonce: Some(b"nonce"),
+    };
     let mut forged = Vec::new();
     let mut sealer = Setup::new(&public, &binding).unwrap().start(&genuine, &mut forged).unwrap();
     sealer.seal(b"what the parent wants the owner to believe", &mut forged).unwrap();
@@ -298,5 +303,77 @@ fn unusable(house: &House) -> EncryptedDataKey {
         provider_id: "aws-kms".into(),
         provider_info: house.customers.as_bytes().to_vec(),
         ciphertext: vec![1; 100],
+    }
+}
+
+// A result says which input it was made from.
+
+#[tokio::test]
+async fn parent_that_swaps_the_message_under_a_request_gets_its_result_refused() {
+    use strongroom_client::{Client, Error, Options, SealedError};
+    use strongroom_envelope::seal::OpenError;
+    let house = House::new().await;
+    let (secret, _) = RecipientSecretKey::generate().unwrap();
+    let message = house.acme().await;
+    // As genuine as the first, of the same tenant, and as long: only older.
+    let old = CUSTOMERS.replace("London", "Oxford");
+    let older = house.encrypt(&house.customers, &ACME, old.as_bytes(), 64).await;
+    assert_eq!(older.len(), message.len());
+    let job = Job::new("export").arg("tenant", "acme");
+    for (body, swapped) in [(&message, false), (&older, true)] {
+        let (near, relay) = tokio::io::duplex(1 << 16);
+        let relay = tokio::spawn(swapping_relay(relay, house.address.clone(), body.clone()));
+        let (mut client, mut output) = (Client::over(near, Options::default()), Vec::new());
+        let run = client
+            .run_sealed(&job, &secret, &house.verifier(), message.as_slice(), &mut output)
+            .await;
+        match run {
+            Ok((_, opened)) => {
+                assert!(!swapped, "a result made from another message was believed");
+                assert_eq!(opened.input, message[3..35]);
+                assert_eq!(output, CUSTOMERS.as_bytes());
+            }
+            Err(Error::Sealed(SealedError::Open(OpenError::OtherInput))) => {
+                assert!(swapped && output.is_empty());
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        relay.abort();
+    }
+    // The service opened both: nothing but the client's check stands in the way.
+    let log = house.nitro.kms.audit_log();
+    let decrypts = log.iter().filter(|call| call.operation == "Decrypt" && call.error.is_none());
+    assert_eq!(decrypts.count(), 2);
+}
+
+/// Relays one connection, with `body` in place of what the `DATA` frames hold.
+async fn swapping_relay(
+    near: tokio::io::DuplexStream,
+    service: strongroom_client::Address,
+    body: Vec<u8>,
+) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let strongroom_client::Address::Unix(path) = service else { panic!("{service}") };
+    let far = tokio::net::UnixStream::connect(path).await?;
+    let (mut client, mut to_client) = tokio::io::split(near);
+    let (mut answers, mut service) = far.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
+    let mut preface = [0; 8];
+    client.read_exact(&mut preface).await?;
+    service.write_all(&preface).await?;
+    let mut body = body.as_slice();
+    loop {
+        let mut head = [0; 8];
+        client.read_exact(&mut head).await?;
+        let len = u32::from_be_bytes(head[4..].try_into().unwrap()) as usize;
+        let mut payload = vec![0; len];
+        client.read_exact(&mut payload).await?;
+        if head[0] == 3 {
+            let (piece, rest) = body.split_at(len);
+            payload.copy_from_slice(piece);
+            body = rest;
+        }
+        service.write_all(&head).await?;
+        service.write_all(&payload).await?;
     }
 }

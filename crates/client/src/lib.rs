@@ -31,6 +31,7 @@ mod connection;
 mod error;
 mod exchange;
 mod file;
+mod input;
 mod progress;
 mod sealed;
 mod sink;
@@ -45,5 +46,6 @@ pub use sealed::{Expected, Opened, SealedError, open_sealed};
 pub use verifier::Verifier;
 
 pub use strongroom_attestation as attestation;
+pub use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
 pub use strongroom_envelope::seal::{RecipientPublicKey, RecipientSecretKey};
 pub use strongroom_wire::{Credentials, ErrorBody, ErrorCode, Protect, RequestId, Status};

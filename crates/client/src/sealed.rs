@@ -24,19 +24,25 @@ pub enum SealedError {
     /// Not a sealed stream.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// Made for another request, not vouched for, or not whole.
+    /// Made for another request or from another input, not vouched for, or not whole.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It came before the message that it would have to be made from, or that
+    /// message has no id.
+    #[error("a result came although no message with an id had been sent")]
+    NoInput,
     /// It ends within its header.
     #[error("the sealed result ends within its header")]
     Truncated,
 }
 
-/// The request that a stored sealed stream must answer. What is `None` may be
-/// anything; [`Opened`] says what it was.
+/// The request that a stored sealed stream must answer, and its input. What is
+/// `None` may be anything; [`Opened`] says what it was.
 ///
-/// The parent chooses which stream it delivers: an owner who did not name the
-/// job and chose no nonce may be handed an older result, or another job's.
+/// The parent chooses which stream it delivers, and which message it has a job
+/// run over: an owner who did not name the job and chose no nonce may be handed
+/// an older result, or another job's; one who did not name the input, a result
+/// made from another message under the same KMS key and encryption context.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     /// The request's id.
@@ -45,6 +51,8 @@ pub struct Expected {
     pub job: Option<String>,
     /// The job's arguments.
     pub args: Option<BTreeMap<String, String>>,
+    /// The input's id: of an encrypted message, its [`crate::message_id`].
+    pub input: Option<Vec<u8>>,
     /// The owner's nonce.
     pub nonce: Option<Vec<u8>>,
 }
@@ -58,6 +66,9 @@ pub struct Opened {
     pub job: String,
     /// The arguments that the job ran with.
     pub args: BTreeMap<String, String>,
+    /// Id of the input that it was made from: which message, not whose. Whoever
+    /// may encrypt under the job's KMS key can make inputs.
+    pub input: Vec<u8>,
     /// The nonce that came with the request.
     pub nonce: Option<Vec<u8>>,
     /// The enclave that made it.
@@ -132,6 +143,11 @@ impl<'a> Unsealer<'a> {
         Self { expected, secret, verifier, pending, plaintext, open: None }
     }
 
+    /// Demands that the stream was made from this input.
+    pub(crate) fn expect_input(&mut self, id: &[u8]) {
+        self.expected.input = Some(id.to_vec());
+    }
+
     /// Takes the next bytes of the stream and gives the plaintext that they
     /// complete. Each piece is authentic; that they are all of it is said by
     /// [`Self::finish`] alone. `now` is when the bytes came.
@@ -165,6 +181,7 @@ impl<'a> Unsealer<'a> {
             request_id: self.expected.request.map_or(claimed.request_id, |id| id.0),
             job: self.expected.job.as_deref().unwrap_or(claimed.job),
             args: self.expected.args.as_ref().unwrap_or(claimed.args),
+            input: self.expected.input.as_deref().unwrap_or(claimed.input),
             nonce: self.expected.nonce.as_deref().or(claimed.nonce),
         };
         let mut policy = self.verifier.policy.clone();
@@ -177,6 +194,7 @@ impl<'a> Unsealer<'a> {
             request: RequestId(expected.request_id),
             job: expected.job.to_owned(),
             args: expected.args.clone(),
+            input: expected.input.to_vec(),
             nonce: expected.nonce.map(<[u8]>::to_vec),
             document,
         };

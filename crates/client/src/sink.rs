@@ -9,6 +9,7 @@ use crate::answer::len;
 use crate::client::Summary;
 use crate::connection::Sink;
 use crate::error::{Error, ProtocolError};
+use crate::input::InputId;
 use crate::progress::Counters;
 use crate::sealed::{Opened, SealedError, Unsealer};
 use crate::verifier::now;
@@ -83,6 +84,8 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Plain<'_, W> {
 /// A sealed result that is opened as it comes.
 pub(crate) struct Unsealed<'a, W> {
     unsealer: Option<Unsealer<'a>>,
+    /// Of the message that is sent meanwhile.
+    input: &'a InputId,
     output: W,
     counters: &'a Counters,
     records: Option<u64>,
@@ -90,8 +93,13 @@ pub(crate) struct Unsealed<'a, W> {
 }
 
 impl<'a, W> Unsealed<'a, W> {
-    pub(crate) const fn new(unsealer: Unsealer<'a>, output: W, counters: &'a Counters) -> Self {
-        Self { unsealer: Some(unsealer), output, counters, records: None, opened: None }
+    pub(crate) const fn new(
+        unsealer: Unsealer<'a>,
+        input: &'a InputId,
+        output: W,
+        counters: &'a Counters,
+    ) -> Self {
+        Self { unsealer: Some(unsealer), input, output, counters, records: None, opened: None }
     }
 
     /// What came, once the call has succeeded.
@@ -107,10 +115,15 @@ impl<'a, W> Unsealed<'a, W> {
 
 impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
     fn begin(&mut self, outcome: Outcome) -> Result<(), Error> {
-        match protect_of(&outcome)? {
-            Protect::Seal => Ok(()),
-            Protect::None | Protect::Kms => Err(ProtocolError::NotSealed.into()),
+        if protect_of(&outcome)? != Protect::Seal {
+            return Err(ProtocolError::NotSealed.into());
         }
+        // A service answers only when it has read the message's header.
+        let id = self.input.get().ok_or(SealedError::NoInput)?;
+        if let Some(unsealer) = &mut self.unsealer {
+            unsealer.expect_input(id);
+        }
+        Ok(())
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {

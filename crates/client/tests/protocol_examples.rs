@@ -61,7 +61,8 @@ fn the_sealed_stream_on_the_page_opens_with_the_key_on_the_page() {
     let (header, length) = StreamHeader::parse(stream).unwrap().unwrap();
     let args = args();
     let nonce = Some(&b"owner's nonce"[..]);
-    let binding = Binding { request_id: ID.0, job: "mask", args: &args, nonce };
+    let input = &(0x40..0x60).collect::<Vec<u8>>();
+    let binding = Binding { request_id: ID.0, job: "mask", args: &args, input, nonce };
     assert_eq!(header.binding(), binding);
     assert_eq!(header.attestation(), b"document");
 
@@ -221,6 +222,7 @@ fn info(binding: &Binding<'_>) -> [u8; 32] {
         input.extend(sized(name.as_bytes()));
         input.extend(sized(value.as_bytes()));
     }
+    input.extend(sized(binding.input));
     input.push(u8::from(binding.nonce.is_some()));
     input.extend(sized(binding.nonce.unwrap_or_default()));
     sha256(&input)

@@ -36,7 +36,7 @@ mod signature;
 mod suite;
 
 pub use context::{ContextError, EncryptionContext, PUBLIC_KEY, RESERVED_PREFIX};
-pub use header::{EncryptedDataKey, Header};
+pub use header::{EncryptedDataKey, Header, MESSAGE_ID_END, message_id};
 pub use opener::Opener;
 pub use sealer::{FrameLen, Sealer};
 pub use signature::Signer;

@@ -1,5 +1,5 @@
 //! Sealed results: a result stream that only one recipient can open, and that
-//! proves which enclave made it.
+//! proves which enclave made it, for which request, from which input.
 //!
 //! The service seals with [`Setup`] and [`Sealer`]; the data owner opens with
 //! [`StreamHeader`] and [`Opener`], at once or years later, with nothing but the
@@ -15,6 +15,15 @@
 //! secret behind `enc` exists in that enclave alone, so chunks that open under
 //! an attested `enc` were made there. The service must never let a caller
 //! choose a `user_data` that starts with [`MAGIC`].
+//!
+//! # Input
+//!
+//! The parent can pass a request on and put another message in place of its
+//! body. So `input` says which one was opened: for an AWS Encryption SDK message
+//! its message id, which is random and which the header's tag covers. It proves
+//! which message that was, not who made it: whoever may call GenerateDataKey or
+//! Encrypt under the job's KMS key can make inputs, with any content and with
+//! any message id.
 //!
 //! # Format
 //!
@@ -39,6 +48,8 @@
 //!   "request_id"    bytes, 16
 //!   "job"           text
 //!   "args"          map of text to text, keys sorted by their bytes
+//!   "input"         bytes, 1 to 64: the input's id; of an AWS Encryption SDK message
+//!                   the message id, 32 bytes
 //!   "nonce"         bytes; the key is absent when the client sent no nonce
 //!   "enc"           bytes, 32: HPKE's encapsulated key
 //!   "attestation"   bytes: the NSM's attestation document (COSE_Sign1)
@@ -55,6 +66,7 @@
 //!                      ‖ u64(job) ‖ job
 //!                      ‖ number of args in 8 bytes
 //!                      ‖ for each arg in the map's order: u64(name) ‖ name ‖ u64(value) ‖ value
+//!                      ‖ u64(input) ‖ input
 //!                      ‖ 01 if there is a nonce, else 00
 //!                      ‖ u64(nonce) ‖ nonce )                    (length 0 without a nonce)
 //!
@@ -70,7 +82,7 @@
 //!
 //! # To open a stream
 //!
-//! 1. Read the header. Its request must be the one expected.
+//! 1. Read the header. Its request and its input must be the ones expected.
 //! 2. Verify `attestation`: signature, certificate chain, PCRs, and that its
 //!    `user_data` equals the one computed from `enc`, `info` and the own `pk`.
 //! 3. Set up the HPKE receiver, open the chunks in order, and refuse everything
@@ -103,12 +115,20 @@ pub const MAX_HEADER_LEN: usize = 64 * 1024;
 /// Most bytes of plaintext in a chunk: what sealer and opener hold at a time.
 pub const MAX_CHUNK_LEN: usize = 64 * 1024;
 
+/// Most bytes of an input's id; it has at least one. AWS Encryption SDK messages
+/// have ids of 32, and other formats' ids, such as digests, are no longer.
+pub const MAX_INPUT_ID_LEN: usize = 64;
+
 /// Why nothing was sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The key is not 32 bytes, or of low order: the client's fault.
     #[error("not a usable X25519 key")]
     RecipientKey,
+    /// The input's id is empty or longer than [`MAX_INPUT_ID_LEN`]: the service's
+    /// fault.
+    #[error("not the id of an input")]
+    Input,
     /// Arguments and attestation document exceed [`MAX_HEADER_LEN`].
     #[error("the sealed stream's header would be too long")]
     HeaderTooLong,
@@ -137,6 +157,9 @@ pub enum OpenError {
     /// The header names another request, job, argument or nonce than expected.
     #[error("the sealed result answers another request")]
     OtherRequest,
+    /// The header names another input than expected.
+    #[error("the sealed result was made from another input")]
+    OtherInput,
     /// The verified attestation document was made for another stream.
     #[error("the attestation document does not vouch for this sealed result")]
     NotAttested,

@@ -89,6 +89,12 @@ impl SecretBuf {
         self.len == 0
     }
 
+    /// Bytes of memory that the buffer has, used or not.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The bytes held.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

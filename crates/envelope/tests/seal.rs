@@ -21,8 +21,8 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use proptest::prelude::*;
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::seal::{
-    FormatError, MAGIC, MAX_CHUNK_LEN, MAX_HEADER_LEN, Opener, RecipientSecretKey, SealError,
-    Setup, StreamHeader,
+    FormatError, MAGIC, MAX_CHUNK_LEN, MAX_HEADER_LEN, MAX_INPUT_ID_LEN, Opener,
+    RecipientSecretKey, SealError, Setup, StreamHeader,
 };
 use support::{
     DOCUMENT, Request, aad, bytes, framed, header, info, open, seal, seal_in, text, three_chunks,
@@ -64,6 +64,7 @@ fn owner_without_a_record_of_the_request_opens_by_the_header() {
     assert_eq!(header.job(), "mask-customers");
     assert_eq!(header.args(), &Request::new().args);
     assert_eq!(header.request_id(), [9; 16]);
+    assert_eq!(header.input(), [5; 32]);
     assert_eq!(header.nonce(), Some(&[4; 20][..]));
     assert_eq!(header.expected_user_data(secret.public_key()).to_vec(), sealed.user_data);
     let mut opener = Opener::new(&header, &header.binding(), &secret, &sealed.user_data).unwrap();
@@ -164,10 +165,12 @@ fn rustls_hpke_opens_what_is_sealed_and_the_reverse() {
 
 #[test]
 fn header_is_exactly_the_documented_bytes() {
-    for nonce in [None, Some(vec![]), Some(vec![7; 300])] {
+    let requests = [(None, 1), (Some(vec![]), 32), (Some(vec![7; 300]), MAX_INPUT_ID_LEN)];
+    for (nonce, input) in requests {
         let (_, public) = RecipientSecretKey::generate().unwrap();
         let mut request = Request::new();
         request.nonce = nonce;
+        request.input = vec![8; input];
         let sealed = seal(&public, &request, b"");
         let (parsed, length) = StreamHeader::parse(&sealed.stream).unwrap().unwrap();
         assert_eq!(length, sealed.header_len);
@@ -187,9 +190,11 @@ fn every_other_encoding_of_a_header_is_malformed() {
     };
     let id = entry("request_id", bytes(&[9; 16]));
     let job = entry("job", text("mask-customers"));
+    let input = entry("input", bytes(&[5; 32]));
     let nonce = entry("nonce", bytes(&[4; 20]));
     let enc = entry("enc", bytes(&[3; 32]));
-    let more = |extra: Vec<u8>| [&[0xa7][..], &good[1..], &extra].concat();
+    let more = |extra: Vec<u8>| [&[0xa8][..], &good[1..], &extra].concat();
+    let fewer = |map: Vec<u8>| [&[0xa6][..], &map[1..]].concat();
     for (what, map) in [
         ("empty", vec![]),
         ("no map", vec![0x80]),
@@ -200,6 +205,17 @@ fn every_other_encoding_of_a_header_is_malformed() {
         (
             "keys in another order",
             with([id.clone(), job.clone()].concat(), [job.clone(), id].concat()),
+        ),
+        ("no input", fewer(with(input.clone(), vec![]))),
+        ("empty input", with(input.clone(), entry("input", bytes(&[])))),
+        ("long input", with(input.clone(), entry("input", bytes(&[5; 65])))),
+        ("null input", with(input.clone(), entry("input", vec![0xf6]))),
+        ("input as text", with(input.clone(), entry("input", text(&"5".repeat(32))))),
+        ("input as an array", with(input.clone(), entry("input", vec![0x81, 5]))),
+        ("input twice", more(input.clone())),
+        (
+            "input behind the nonce",
+            with([input.clone(), nonce.clone()].concat(), [nonce.clone(), input].concat()),
         ),
         ("key by number", with(text("job"), vec![0x01])),
         ("null nonce", with(nonce.clone(), entry("nonce", vec![0xf6]))),
@@ -232,7 +248,7 @@ fn every_other_encoding_of_a_header_is_malformed() {
         ),
         ("map without an end", [&[0xbf][..], &good[1..]].concat()),
         ("indefinite map", [&[0xbf][..], &good[1..], &[0xff]].concat()),
-        ("long map head", [&[0xb8, 6][..], &good[1..]].concat()),
+        ("long map head", [&[0xb8, 7][..], &good[1..]].concat()),
         ("tagged", [&[0xc1][..], &good].concat()),
         ("trailing", [&good[..], &[0]].concat()),
         ("cut", good[..good.len() - 1].to_vec()),
@@ -278,17 +294,25 @@ fn header_that_no_client_would_read_is_not_written() {
     assert_eq!(StreamHeader::parse(&out).unwrap().unwrap().1, out.len());
 }
 
+#[test]
+fn input_without_an_id_is_not_sealed() {
+    let (_, public) = RecipientSecretKey::generate().unwrap();
+    let mut request = Request::new();
+    for length in [0, MAX_INPUT_ID_LEN + 1, 1000] {
+        request.input = vec![5; length];
+        let refused = Setup::new(&public, &request.binding()).map(|_| ());
+        assert_eq!(refused, Err(SealError::Input), "{length}");
+    }
+}
+
 // Any input.
 
 fn requests() -> impl Strategy<Value = Request> {
     let args = proptest::collection::btree_map(".{0,8}", ".{0,40}", 0..6);
     let nonce = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
-    (any::<[u8; 16]>(), ".{0,30}", args, nonce).prop_map(|(id, job, args, nonce)| Request {
-        id,
-        job,
-        args,
-        nonce,
-    })
+    let input = proptest::collection::vec(any::<u8>(), 1..=MAX_INPUT_ID_LEN);
+    (any::<[u8; 16]>(), ".{0,30}", args, input, nonce)
+        .prop_map(|(id, job, args, input, nonce)| Request { id, job, args, input, nonce })
 }
 
 proptest! {

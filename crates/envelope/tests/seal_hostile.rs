@@ -106,13 +106,16 @@ fn parent_sealing_in_the_enclaves_place_is_refused() {
     assert_eq!(result, Err(OpenError::OpenFailed));
 }
 
-/// Requests that differ from [`Request::new`] in one thing each.
-fn other_requests() -> Vec<Request> {
-    let change = |change: fn(&mut Request)| {
+/// Requests that differ from [`Request::new`] in one thing each, and why they
+/// are refused.
+fn other_requests() -> Vec<(Request, OpenError)> {
+    let changed = |change: fn(&mut Request), why| {
         let mut request = Request::new();
         change(&mut request);
-        request
+        (request, why)
     };
+    let change = |change| changed(change, OpenError::OtherRequest);
+    let input = |change| changed(change, OpenError::OtherInput);
     vec![
         change(|r| r.id[0] ^= 1),
         change(|r| r.job.push('2')),
@@ -128,17 +131,22 @@ fn other_requests() -> Vec<Request> {
         change(|r| r.nonce = None),
         change(|r| r.nonce = Some(Vec::new())),
         change(|r| r.nonce = Some(vec![4; 21])),
+        input(|r| r.input[0] ^= 1),
+        input(|r| r.input[31] ^= 1),
+        input(|r| r.input = vec![5; 31]),
+        input(|r| r.input = vec![5; 33]),
+        input(|r| r.input = vec![5]),
     ]
 }
 
 #[test]
-fn stream_that_answers_another_request_is_refused() {
+fn stream_that_answers_another_request_or_has_another_input_is_refused() {
     let (secret, request, _, _) = three_chunks();
-    for other in other_requests() {
+    for (other, why) in other_requests() {
         // Genuine, attested, for this very recipient, and still not the answer.
         let sealed = seal(secret.public_key(), &other, b"other");
         let result = open(&secret, &request, &sealed.user_data, &sealed.stream);
-        assert_eq!(result, Err(OpenError::OtherRequest), "{other:?}");
+        assert_eq!(result, Err(why), "{other:?}");
         assert!(open(&secret, &other, &sealed.user_data, &sealed.stream).is_ok());
     }
 }
@@ -146,7 +154,7 @@ fn stream_that_answers_another_request_is_refused() {
 #[test]
 fn header_rewritten_to_the_expected_request_is_refused() {
     let (secret, request, _, _) = three_chunks();
-    for other in other_requests() {
+    for (other, _) in other_requests() {
         let sealed = seal(secret.public_key(), &other, b"other");
         let (parsed, length) = StreamHeader::parse(&sealed.stream).unwrap().unwrap();
         let chunks = &sealed.stream[length..];

@@ -13,6 +13,7 @@ use super::{Client, request};
 use crate::Verifier;
 use crate::error::Error;
 use crate::file::PartialFile;
+use crate::input::{InputId, Named};
 use crate::sealed::{Expected, Opened, Unsealer};
 use crate::sink::{Plain, Unsealed};
 use crate::verifier::{NONCE_LEN, random};
@@ -132,7 +133,8 @@ impl Client {
 
     /// Runs `job` over `input`, has the result sealed to the public key of
     /// `secret`, and opens it as it comes: `output` receives plaintext that was
-    /// made by an enclave that `verifier` accepts, for this very request.
+    /// made by an enclave that `verifier` accepts, for this very request, from
+    /// the message that `input` gives.
     ///
     /// # Errors
     /// As [`Client::run`]; [`Error::Attestation`] and [`Error::Sealed`] when the
@@ -159,11 +161,14 @@ impl Client {
             request: Some(request.id),
             job: Some(job.name.clone()),
             args: Some(job.args.clone()),
+            // Known once its first bytes are on their way; the sink demands it.
+            input: None,
             nonce: Some(nonce),
         };
-        let counters = self.counters();
-        let mut sink = Unsealed::new(Unsealer::new(expected, secret, verifier), output, &counters);
-        self.call(&request, Some(input), &mut sink, &counters).await?;
+        let (counters, id) = (self.counters(), InputId::new());
+        let unsealer = Unsealer::new(expected, secret, verifier);
+        let mut sink = Unsealed::new(unsealer, &id, output, &counters);
+        self.call(&request, Some(Named::new(input, &id)), &mut sink, &counters).await?;
         sink.summary(request.id)
     }
 

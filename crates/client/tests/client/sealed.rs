@@ -9,16 +9,25 @@ use strongroom_client::attestation::nsm::{AttestationRequest, Nsm as _};
 use strongroom_client::attestation::{Policy, TrustRoot, UnixTime, VerifyError};
 use strongroom_client::{
     Client, Error, Expected, Options, Protect, ProtocolError, Recipient, RecipientSecretKey,
-    SealedError, Verifier, open_sealed,
+    SealedError, Verifier, message_id, open_sealed,
 };
 use strongroom_envelope::seal::{Binding, OpenError, RecipientPublicKey, Setup};
 use strongroom_sim::SimNsm;
 use strongroom_wire::{Call, FrameKind, Outcome, Request, Response, Run};
-use tokio::io::duplex;
+use tokio::io::{AsyncWriteExt as _, duplex};
 
 use crate::peer::{Service, answering, control, end, job, whole};
 
+/// The message that is sent, as far as anyone here reads it.
+const MESSAGE: &[u8; 100] = &message(5);
 const RESULT: &[u8] = b"name,pan\nA. B.,1111\n";
+
+/// Start of a message with this message id; the rest is made up.
+const fn message(id: u8) -> [u8; 100] {
+    let mut message = [id; 100];
+    message[0] = 2;
+    message
+}
 
 /// An enclave, and a verifier that accepts it and no other.
 fn enclave() -> (Arc<SimNsm>, Verifier) {
@@ -35,10 +44,16 @@ fn run_of(request: &Request) -> Run {
     }
 }
 
-/// What the enclave gives for `run`, with more in it than one chunk holds.
+/// What the enclave gives for `run` over [`MESSAGE`].
 fn seal(nsm: &SimNsm, id: [u8; 16], run: &Run, result: &[u8]) -> Vec<u8> {
+    seal_from(nsm, id, run, MESSAGE, result)
+}
+
+/// What the enclave gives for `run` over `message`.
+fn seal_from(nsm: &SimNsm, id: [u8; 16], run: &Run, message: &[u8], result: &[u8]) -> Vec<u8> {
     let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
-    let binding = Binding { request_id: id, job: &run.job, args: &run.args, nonce };
+    let input = &message[3..35];
+    let binding = Binding { request_id: id, job: &run.job, args: &run.args, input, nonce };
     let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
     let setup = Setup::new(&to, &binding).unwrap();
     let user_data = setup.user_data();
@@ -73,7 +88,7 @@ async fn a_sealed_result_is_opened_as_it_comes() {
     // Spawned, as a caller's server would.
     let run = tokio::spawn(async move {
         let mut output = Vec::new();
-        let done = client.run_sealed(&job(), &secret, &verifier, &b"in"[..], &mut output).await;
+        let done = client.run_sealed(&job(), &secret, &verifier, &MESSAGE[..], &mut output).await;
         (done.unwrap(), output)
     });
     let ((summary, opened), output) = run.await.unwrap();
@@ -81,6 +96,7 @@ async fn a_sealed_result_is_opened_as_it_comes() {
     assert_eq!((summary.received, summary.request), (result.len() as u64, opened.request));
     assert_eq!((opened.job.as_str(), opened.args["tenant"].as_str()), ("mask", "acme"));
     assert_eq!(opened.nonce.as_deref(), opened.document.nonce());
+    assert_eq!(opened.input, [5; 32]);
 }
 
 /// Runs a sealed job against a service that seals with `forge`.
@@ -93,7 +109,7 @@ async fn outcome(
         whole(request.id, Protect::Seal, &[&forge(request.id.0, run_of(request))])
     });
     let mut output = Vec::new();
-    let run = client.run_sealed(&job(), &secret, verifier, &b"in"[..], &mut output).await;
+    let run = client.run_sealed(&job(), &secret, verifier, &MESSAGE[..], &mut output).await;
     (run.unwrap_err(), output)
 }
 
@@ -135,6 +151,96 @@ async fn a_result_for_another_request_job_argument_nonce_or_key_is_refused() {
     assert!(output.is_empty());
 }
 
+fn is_other_input(error: &Error) -> bool {
+    matches!(error, Error::Sealed(SealedError::Open(OpenError::OtherInput)))
+}
+
+#[tokio::test]
+async fn a_relay_that_puts_another_message_in_place_of_the_one_sent_is_refused() {
+    // The request goes through as it is; the enclave is genuine and does what
+    // it is asked, over the message that it gets.
+    let near_miss = [&MESSAGE[..34], &[0][..], &MESSAGE[35..]].concat();
+    for other in [message(6).to_vec(), near_miss] {
+        let (nsm, verifier) = enclave();
+        let (error, output) =
+            outcome(&verifier, move |id, run| seal_from(&nsm, id, &run, &other, RESULT)).await;
+        assert!(is_other_input(&error), "{error:?}");
+        assert!(output.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_result_made_from_another_message_and_relabelled_is_refused() {
+    let (nsm, verifier) = enclave();
+    let (error, output) = outcome(&verifier, move |id, run| {
+        let mut sealed = seal_from(&nsm, id, &run, &message(6), RESULT);
+        let at = sealed.windows(32).position(|window| window == [6; 32]).unwrap();
+        sealed[at..at + 32].fill(5);
+        sealed
+    })
+    .await;
+    assert!(matches!(error, Error::Attestation(VerifyError::UserDataMismatch)), "{error:?}");
+    assert!(output.is_empty());
+}
+
+#[tokio::test]
+async fn a_result_that_comes_before_the_message_is_refused() {
+    let (nsm, verifier) = enclave();
+    let (secret, _) = RecipientSecretKey::generate().unwrap();
+    let (near, far) = duplex(1 << 20);
+    let _peer = tokio::spawn(async move {
+        let mut service = Service::new(far);
+        let request = service.request().await.unwrap();
+        let sealed = seal(&nsm, request.id.0, &run_of(&request), RESULT);
+        service.write(&whole(request.id, Protect::Seal, &[&sealed])).await;
+        service.body().await;
+    });
+    // One byte short of the message's id.
+    let (mut input, reader) = duplex(1000);
+    input.write_all(&MESSAGE[..34]).await.unwrap();
+    let (mut client, mut output) = (Client::over(near, Options::default()), Vec::new());
+    let run = client.run_sealed(&job(), &secret, &verifier, reader, &mut output).await;
+    assert!(matches!(run, Err(Error::Sealed(SealedError::NoInput))), "{run:?}");
+    assert!(output.is_empty());
+}
+
+#[tokio::test]
+async fn a_result_for_an_input_without_a_message_id_is_refused() {
+    let mut format_1 = message(5);
+    format_1[0] = 1;
+    for input in [&b""[..], &MESSAGE[..34], &format_1] {
+        let (nsm, verifier) = enclave();
+        let (secret, _) = RecipientSecretKey::generate().unwrap();
+        let (mut client, _peer) = answering(move |request, _| {
+            let sealed = seal(&nsm, request.id.0, &run_of(request), RESULT);
+            whole(request.id, Protect::Seal, &[&sealed])
+        });
+        let mut output = Vec::new();
+        let run = client.run_sealed(&job(), &secret, &verifier, input, &mut output).await;
+        assert!(matches!(run, Err(Error::Sealed(SealedError::NoInput))), "{run:?}");
+        assert!(output.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn how_the_message_is_read_does_not_matter() {
+    for pipe in [1, 2, 3, 32, 34, 35, 36, 99] {
+        let (nsm, verifier) = enclave();
+        let (secret, _) = RecipientSecretKey::generate().unwrap();
+        let (mut client, _peer) = answering(move |request, body| {
+            assert_eq!(body, MESSAGE);
+            let sealed = seal_from(&nsm, request.id.0, &run_of(request), &body, RESULT);
+            whole(request.id, Protect::Seal, &[&sealed])
+        });
+        let (mut input, reader) = duplex(pipe);
+        let writer = tokio::spawn(async move { input.write_all(MESSAGE).await.unwrap() });
+        let mut output = Vec::new();
+        client.run_sealed(&job(), &secret, &verifier, reader, &mut output).await.unwrap();
+        assert_eq!(output, RESULT, "pipe of {pipe}");
+        writer.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_result_of_another_enclave_is_refused_before_a_byte_of_it() {
     let (_, verifier) = enclave();
@@ -167,7 +273,8 @@ async fn a_stream_sealed_under_another_enclaves_document_is_refused() {
     let (nsm, verifier) = enclave();
     let (error, output) = outcome(&verifier, move |id, run| {
         let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
-        let binding = Binding { request_id: id, job: &run.job, args: &run.args, nonce };
+        let (job, args, input) = (run.job.as_str(), &run.args, &MESSAGE[3..35]);
+        let binding = Binding { request_id: id, job, args, input, nonce };
         let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
         let wanted = AttestationRequest { nonce, ..AttestationRequest::default() };
         let document = nsm.attest(&wanted).unwrap();
@@ -240,12 +347,13 @@ async fn a_relayed_result_is_opened_by_its_owner_and_by_nobody_else() {
     let nonce = Some(b"owner's nonce".to_vec());
     let recipient = Recipient { public_key: *public_key.as_bytes(), nonce: nonce.clone() };
     let mut stored = Vec::new();
-    let summary = client.run_for(&recipient, &job(), &b"in"[..], &mut stored).await.unwrap();
+    let summary = client.run_for(&recipient, &job(), &MESSAGE[..], &mut stored).await.unwrap();
 
     let expected = Expected {
         request: Some(summary.request),
         job: Some("mask".into()),
         args: Some(job().args),
+        input: message_id(MESSAGE).map(Vec::from),
         nonce,
     };
     let mut output = Vec::new();
@@ -263,6 +371,11 @@ async fn a_relayed_result_is_opened_by_its_owner_and_by_nobody_else() {
     let replay = Expected { nonce: Some(b"a newer nonce".to_vec()), ..anything.clone() };
     let replayed = open_sealed(&stored[..], &mut none, &secret, &verifier, &replay, now()).await;
     assert!(matches!(replayed, Err(Error::Attestation(VerifyError::NonceMismatch))));
+    for input in [vec![6; 32], vec![5; 31], vec![]] {
+        let swap = Expected { input: Some(input), ..anything.clone() };
+        let swapped = open_sealed(&stored[..], &mut none, &secret, &verifier, &swap, now()).await;
+        assert!(is_other_input(&swapped.unwrap_err()));
+    }
     let later = UnixTime::from_millis(now().as_millis() + 24 * 3600 * 1000);
     let expired = open_sealed(&stored[..], &mut none, &secret, &verifier, &anything, later).await;
     assert!(matches!(expired, Err(Error::Attestation(VerifyError::CertificateExpired { .. }))));
@@ -283,7 +396,7 @@ async fn any_flipped_bit_of_a_stored_stream_is_refused() {
     let stored = seal(&nsm, [1; 16], &run, RESULT);
     // The document's own bits are `attestation`'s to test, at a price for each;
     // here a sample of them, and every bit outside.
-    let document = 100..stored.len() - 100;
+    let document = 140..stored.len() - 100;
     let bits = (0..stored.len() * 8).filter(|bit| !document.contains(&(bit / 8)) || bit % 331 == 0);
     let expected = Expected::default();
     for bit in bits {
@@ -309,7 +422,7 @@ async fn how_a_stored_stream_is_read_does_not_matter() {
         let (mut near, far) = duplex(pipe);
         let stream = stored.clone();
         let writer = tokio::spawn(async move {
-            tokio::io::AsyncWriteExt::write_all(&mut near, &stream).await.unwrap();
+            near.write_all(&stream).await.unwrap();
         });
         let mut output = Vec::new();
         let expected = Expected::default();

@@ -108,6 +108,18 @@ impl Header {
     }
 }
 
+/// The message id at the front of a message: `None` when there are fewer than
+/// [`MESSAGE_ID_END`] bytes, or not a message of format 2.
+///
+/// For whoever has a message and wants to name it. Nothing is authenticated.
+#[must_use]
+pub fn message_id(input: &[u8]) -> Option<[u8; 32]> {
+    let mut cursor = Cursor::new(input);
+    let is_format_2 = cursor.u8().ok()? == VERSION;
+    let _suite = cursor.u16().ok()?;
+    cursor.array().ok().filter(|_| is_format_2)
+}
+
 /// A header that is written: [`encode`](NewHeader::encode) gives all but its tag.
 pub(super) struct NewHeader<'a> {
     pub(super) suite: Suite,
@@ -306,6 +318,9 @@ fn put_field(bytes: &mut Vec<u8>, field: &[u8]) -> Result<(), SealError> {
     bytes.extend_from_slice(field);
     Ok(())
 }
+
+/// Where the message id ends, in bytes from the start of a message.
+pub const MESSAGE_ID_END: usize = 1 + 2 + size_of::<MessageId>();
 
 const TOO_LONG: SealError = SealError::HeaderTooLong(Limits::DEFAULT.max_header_len);
 const VERSION: u8 = 2;

@@ -9,12 +9,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::hpke::Enc;
 use super::keys::RecipientPublicKey;
-use super::{MAGIC, USER_DATA_LEN};
+use super::{MAGIC, MAX_INPUT_ID_LEN, USER_DATA_LEN};
 
-/// The request that a result answers.
+/// The request that a result answers, and the input that it was made from.
 ///
-/// Whoever opens a stream says which request it must answer; a stream that
-/// answers another one is refused.
+/// Whoever opens a stream says which request it must answer and from what; any
+/// other stream is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding<'a> {
     /// The client's id for the request.
@@ -23,6 +23,9 @@ pub struct Binding<'a> {
     pub job: &'a str,
     /// The arguments it ran with.
     pub args: &'a BTreeMap<String, String>,
+    /// Id of the input that was opened: of an AWS Encryption SDK message the
+    /// message id. 1 to [`MAX_INPUT_ID_LEN`] bytes.
+    pub input: &'a [u8],
     /// The client's nonce, when it sent one.
     pub nonce: Option<&'a [u8]>,
 }
@@ -40,10 +43,16 @@ impl Binding<'_> {
             update_sized(&mut hash, name.as_bytes());
             update_sized(&mut hash, value.as_bytes());
         }
+        update_sized(&mut hash, self.input);
         hash.update(&[u8::from(self.nonce.is_some())]);
         update_sized(&mut hash, self.nonce.unwrap_or_default());
         finish(hash)
     }
+}
+
+/// Whether an input can have this id.
+pub(super) const fn is_input_id(id: &[u8]) -> bool {
+    !id.is_empty() && id.len() <= MAX_INPUT_ID_LEN
 }
 
 /// The `user_data` of the attestation document that goes with a stream.

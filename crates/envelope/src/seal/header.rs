@@ -21,6 +21,7 @@ pub struct StreamHeader {
     request_id: ByteArray<16>,
     job: String,
     args: BTreeMap<String, String>,
+    input: ByteBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nonce: Option<ByteBuf>,
     enc: ByteArray<32>,
@@ -51,6 +52,9 @@ impl StreamHeader {
         }
         let Some(map) = rest.get(..length) else { return Ok(None) };
         let header: Self = serde_cbor::from_slice(map).map_err(|_| FormatError::Header)?;
+        if !binding::is_input_id(&header.input) {
+            return Err(FormatError::Header);
+        }
         // One encoding per header: refuses duplicate, reordered and numbered
         // keys, long integers and indefinite lengths in one stroke.
         if header.to_cbor() != Some(map.to_vec()) {
@@ -64,6 +68,7 @@ impl StreamHeader {
             request_id: ByteArray::new(binding.request_id),
             job: binding.job.to_owned(),
             args: binding.args.clone(),
+            input: ByteBuf::from(binding.input),
             nonce: binding.nonce.map(ByteBuf::from),
             enc: ByteArray::new(enc),
             attestation: ByteBuf::new(),
@@ -88,13 +93,14 @@ impl StreamHeader {
         serde_cbor::to_vec(self).ok()
     }
 
-    /// The request that the stream claims to answer.
+    /// The request that the stream claims to answer, and from which input.
     #[must_use]
     pub fn binding(&self) -> Binding<'_> {
         Binding {
             request_id: self.request_id(),
             job: self.job(),
             args: self.args(),
+            input: self.input(),
             nonce: self.nonce(),
         }
     }
@@ -115,6 +121,12 @@ impl StreamHeader {
     #[must_use]
     pub const fn args(&self) -> &BTreeMap<String, String> {
         &self.args
+    }
+
+    /// Id of the input that was opened, 1 to [`super::MAX_INPUT_ID_LEN`] bytes.
+    #[must_use]
+    pub fn input(&self) -> &[u8] {
+        &self.input
     }
 
     /// The client's nonce, when it sent one.

@@ -24,8 +24,9 @@ enum State {
 impl Opener {
     /// Checks what `header` claims and prepares to open what follows it.
     ///
-    /// `expected` is the request that the stream must answer. Who opens a stored
-    /// stream and has no other record of the request looks at
+    /// `expected` is the request that the stream must answer and the input that
+    /// it must be made from. Who opens a stored stream and has no other record
+    /// of them looks at
     /// [`StreamHeader::binding`] and passes that.
     ///
     /// `verified_user_data` is the `user_data` of [`StreamHeader::attestation`]
@@ -34,16 +35,21 @@ impl Opener {
     /// that the enclave made the stream.
     ///
     /// # Errors
-    /// [`OpenError::OtherRequest`], [`OpenError::NotAttested`], or
-    /// [`OpenError::OpenFailed`] when the encapsulated key is of low order.
+    /// [`OpenError::OtherRequest`], [`OpenError::OtherInput`],
+    /// [`OpenError::NotAttested`], or [`OpenError::OpenFailed`] when the
+    /// encapsulated key is of low order.
     pub fn new(
         header: &StreamHeader,
         expected: &Binding<'_>,
         secret: &RecipientSecretKey,
         verified_user_data: &[u8],
     ) -> Result<Self, OpenError> {
-        if header.binding() != *expected {
+        let claimed = header.binding();
+        if (Binding { input: expected.input, ..claimed }) != *expected {
             return Err(OpenError::OtherRequest);
+        }
+        if claimed.input != expected.input {
+            return Err(OpenError::OtherInput);
         }
         let user_data = header.expected_user_data(secret.public_key());
         if !bool::from(user_data.ct_eq(verified_user_data)) {

@@ -22,8 +22,12 @@ impl Setup {
     /// Draws an ephemeral key and derives the stream's key from it.
     ///
     /// # Errors
+    /// [`SealError::Input`] when the binding's `input` is empty or too long,
     /// [`SealError::RecipientKey`] when `to` is a key of low order.
     pub fn new(to: &RecipientPublicKey, binding: &Binding<'_>) -> Result<Self, SealError> {
+        if !binding::is_input_id(binding.input) {
+            return Err(SealError::Input);
+        }
         let info = binding.info();
         let sender = hpke::setup_sender(to, &info);
         let (enc, context) = sender.map_err(|hpke::Failed| SealError::RecipientKey)?;

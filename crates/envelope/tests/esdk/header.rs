@@ -1,7 +1,9 @@
 //! Headers that must not be accepted, and each limit at its bound and one past.
 
 use proptest::prelude::*;
-use strongroom_envelope::esdk::{ContextError, FormatError, Header, Limits};
+use strongroom_envelope::esdk::{
+    ContextError, FormatError, Header, Limits, MESSAGE_ID_END, message_id,
+};
 
 use crate::oracle::encode_context;
 use crate::support::{seal, seal_signed};
@@ -62,6 +64,21 @@ fn parse(bytes: &[u8], limits: &Limits) -> Result<Header, FormatError> {
 #[track_caller]
 fn assert_error(raw: &Raw, expected: FormatError) {
     assert_eq!(raw.parse().unwrap_err(), expected);
+}
+
+#[test]
+fn message_id_is_the_headers_as_soon_as_it_is_there() {
+    let message = seal(b"x", 9);
+    let (header, _) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
+    for len in 0..message.len() {
+        let id = message_id(&message[..len]);
+        let whole = (len >= MESSAGE_ID_END).then(|| header.message_id());
+        assert_eq!(id.as_ref().map(<[u8; 32]>::as_slice), whole, "{len}");
+    }
+    for version in (0..=255).filter(|version| *version != 2) {
+        let other = [&[version], &message[1..]].concat();
+        assert_eq!(message_id(&other), None, "version {version}");
+    }
 }
 
 proptest! {

@@ -19,6 +19,7 @@ pub(crate) struct Request {
     pub(crate) id: [u8; 16],
     pub(crate) job: String,
     pub(crate) args: BTreeMap<String, String>,
+    pub(crate) input: Vec<u8>,
     pub(crate) nonce: Option<Vec<u8>>,
 }
 
@@ -29,6 +30,7 @@ impl Request {
             id: [9; 16],
             job: "mask-customers".to_owned(),
             args: args.into(),
+            input: vec![5; 32],
             nonce: Some(vec![4; 20]),
         }
     }
@@ -38,6 +40,7 @@ impl Request {
             request_id: self.id,
             job: &self.job,
             args: &self.args,
+            input: &self.input,
             nonce: self.nonce.as_deref(),
         }
     }
@@ -129,6 +132,7 @@ pub(crate) fn info(request: &Request) -> [u8; 32] {
         input.extend(sized(name.as_bytes()));
         input.extend(sized(value.as_bytes()));
     }
+    input.extend(sized(&request.input));
     input.push(u8::from(request.nonce.is_some()));
     input.extend(sized(request.nonce.as_deref().unwrap_or_default()));
     Sha256::digest(input).into()
@@ -146,13 +150,14 @@ pub(crate) fn aad(index: usize, last: bool) -> Vec<u8> {
 
 /// The header, its CBOR put together by hand.
 pub(crate) fn header(request: &Request, enc: &[u8; 32]) -> Vec<u8> {
-    let mut map = vec![if request.nonce.is_some() { 0xa6 } else { 0xa5 }];
+    let mut map = vec![if request.nonce.is_some() { 0xa7 } else { 0xa6 }];
     map.extend([text("request_id"), bytes(&request.id), text("job"), text(&request.job)].concat());
     map.extend(text("args"));
     map.push(0xa0 | request.args.len() as u8);
     for (name, value) in &request.args {
         map.extend([text(name), text(value)].concat());
     }
+    map.extend([text("input"), bytes(&request.input)].concat());
     if let Some(nonce) = &request.nonce {
         map.extend([text("nonce"), bytes(nonce)].concat());
     }
