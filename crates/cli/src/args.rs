@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. What each command takes stands with it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,12 +9,14 @@ use strongroom_client::Address;
 use crate::commands::{
     attest, call, credentials, demo, dev, encrypt, keygen, open, status, verify,
 };
+use crate::error::CliError;
 
 /// Tools for whoever runs, calls or trusts a strongroom enclave.
 #[derive(Debug, Parser)]
-#[command(name = "strongroomctl", version, about, arg_required_else_help = true)]
+#[command(name = "strongroomctl", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Print one JSON document on standard output, errors included
+    /// Print one JSON document on standard output, errors included; a success is told on standard
+    /// error if the result goes to standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -61,7 +64,7 @@ pub(crate) struct FileArgs {
     pub(crate) input: PathBuf,
 
     /// Output; `-` is standard output, which may have received a part when the
-    /// command fails. A file appears only when it is whole
+    /// command fails. A file appears only when it is whole, and replaces one that is there
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) output: PathBuf,
 }
@@ -74,11 +77,27 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The arguments of a job, each named once.
+pub(crate) fn arguments(
+    pairs: Vec<(String, String)>,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let mut arguments = BTreeMap::new();
+    for (name, value) in pairs {
+        if arguments.contains_key(&name) {
+            return Err(CliError::Usage(format!("--arg {name} is given twice")));
+        }
+        arguments.insert(name, value);
+    }
+    Ok(arguments)
+}
+
 /// Bytes in hex.
 pub(crate) fn hex_bytes(text: &str) -> Result<HexBytes, String> {
-    hex::decode(text).map(HexBytes).map_err(|error| error.to_string())
+    hex::decode(text).map(HexBytes).map_err(|_| "expected hex digits, two for each byte".to_owned())
 }
 
 /// Bytes that were given in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HexBytes(pub(crate) Vec<u8>);
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 used wrongly, 130 interrupted";

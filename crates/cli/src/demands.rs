@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use strongroom_attestation::{DebugMode, PcrValue, Policy, TrustRoot, UnixTime};
+use strongroom_attestation::{DebugMode, PcrValue, Policy, TrustRoot, UnixTime, VerifyError};
 use strongroom_client::Verifier;
 
 use crate::args::{HexBytes, hex_bytes};
+use crate::command_line::CommandLine;
 use crate::error::CliError;
 use crate::files;
 
@@ -44,6 +45,22 @@ impl Inspect {
         self.at.map_or_else(now, UnixTime::from_secs)
     }
 
+    /// Whether a document that passes tells which image runs.
+    pub(crate) fn names_image(&self) -> bool {
+        self.trust.names_image()
+    }
+
+    /// The same demands as options, except for the time.
+    pub(crate) fn add_to(&self, mut line: CommandLine) -> CommandLine {
+        if let Some(path) = &self.trust.trust_root {
+            line = line.option("--trust-root", &path.display().to_string());
+        }
+        for (index, value) in &self.trust.pcrs.0 {
+            line = line.option(&format!("--pcr{index}"), &value.to_string());
+        }
+        if self.production { line.flag("--production") } else { line }
+    }
+
     pub(crate) fn policy(&self, nonce: Option<Vec<u8>>) -> Policy {
         Policy {
             any_image: true,
@@ -71,7 +88,11 @@ pub(crate) struct Believe {
 }
 
 impl Believe {
+    /// What to believe; refused when it would be any image, and nobody said so.
     pub(crate) fn verifier(&self) -> Result<Verifier, CliError> {
+        if !self.any_image && !self.trust.names_image() {
+            return Err(VerifyError::ImageUnpinned.into());
+        }
         let policy = Policy {
             any_image: self.any_image,
             debug: if self.allow_debug { DebugMode::Allow } else { DebugMode::Refuse },
@@ -93,6 +114,10 @@ struct Trust {
 }
 
 impl Trust {
+    fn names_image(&self) -> bool {
+        self.pcrs.0.iter().any(|(index, _)| IMAGE_PCRS.contains(index))
+    }
+
     fn root(&self) -> Result<TrustRoot, CliError> {
         let Some(path) = &self.trust_root else { return Ok(TrustRoot::aws_nitro()) };
         let bytes = files::read_small(path, MAX_ROOT_LEN)?;
@@ -178,6 +203,9 @@ const PCR_OPTIONS: [&str; 32] = [
     "pcr21", "pcr22", "pcr23", "pcr24", "pcr25", "pcr26", "pcr27", "pcr28", "pcr29", "pcr30",
     "pcr31",
 ];
+
+/// The PCRs that measure the image or its signer.
+const IMAGE_PCRS: [u8; 4] = [0, 1, 2, 8];
 
 /// Longest file of a root certificate, in bytes; real ones have below 1 KiB.
 const MAX_ROOT_LEN: u64 = 64 << 10;

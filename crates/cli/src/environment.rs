@@ -18,12 +18,24 @@ pub(crate) fn credentials() -> Result<Credentials, CliError> {
         })?),
         None => None,
     };
+    refuse_expired(expires_at)?;
     Ok(Credentials {
         access_key_id: needed("AWS_ACCESS_KEY_ID")?,
         secret_access_key: needed("AWS_SECRET_ACCESS_KEY")?,
         session_token: variable("AWS_SESSION_TOKEN"),
         expires_at,
     })
+}
+
+/// Refuses credentials of which it is known that nobody takes them any more.
+pub(crate) fn refuse_expired(expires_at: Option<u64>) -> Result<(), CliError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match expires_at {
+        Some(time) if time <= now => {
+            Err(CliError::CredentialsExpired(iso_8601(time).unwrap_or_default()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the user wants no colours (<https://no-color.org>).

@@ -36,14 +36,20 @@ pub(crate) enum CliError {
     Root { path: PathBuf, source: RootError },
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("nothing was written: {0}")]
+    Unwritten(#[source] ClientError),
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error("there are no AWS credentials: {0} is not set")]
     CredentialsMissing(&'static str),
     #[error("the AWS credentials are malformed: {0}")]
     CredentialsMalformed(String),
+    #[error("the AWS credentials expired at {0}")]
+    CredentialsExpired(String),
     #[error("{} is not {expected}", path.display())]
     KeyFile { path: PathBuf, expected: &'static str },
+    #[error("{} is no encrypted message", path.display())]
+    NoMessage { path: PathBuf },
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -62,6 +68,12 @@ pub(crate) enum CliError {
     Sim(#[from] SimError),
     #[error("the service does not start")]
     Boot(#[from] BootError),
+    #[error("{} holds files that dev did not make", path.display())]
+    FolderTaken { path: PathBuf },
+    #[error("another dev runs in {}", path.display())]
+    FolderInUse { path: PathBuf },
+    #[error("interrupted: the command did not come to its end")]
+    Interrupted,
     #[error("{0}")]
     Internal(&'static str),
     #[error("{failed} of {all} checks failed")]
@@ -79,11 +91,13 @@ impl CliError {
             Self::File { .. } | Self::FileTooLarge { .. } | Self::Stdout(_) => "file",
             Self::Document(error) => error.code(),
             Self::Root { .. } => "trust-root",
-            Self::Client(error) => client_code(error),
+            Self::Client(error) | Self::Unwritten(error) => client_code(error),
             Self::Address(_) | Self::Usage(_) => "usage",
             Self::CredentialsMissing(_) => "credentials-missing",
             Self::CredentialsMalformed(_) => "credentials-malformed",
+            Self::CredentialsExpired(_) => "credentials-expired",
             Self::KeyFile { .. } => "key-file",
+            Self::NoMessage { .. } => "no-message",
             Self::Kms(failure) => failure.code(),
             Self::Context(_) => "context",
             Self::Seal(_) => "seal",
@@ -92,22 +106,30 @@ impl CliError {
             Self::Manifest { .. } => "manifest",
             Self::Sim(_) => "simulator",
             Self::Boot(_) => "boot",
+            Self::FolderTaken { .. } | Self::FolderInUse { .. } => "folder",
+            Self::Interrupted => "interrupted",
             Self::Internal(_) => "internal",
             Self::Demo { .. } => "demo-failed",
         }
     }
 
-    /// 2 when the command was used wrongly, else 1.
+    /// 2 when the command was used wrongly, 130 (as shells say of Ctrl-C) when it
+    /// was interrupted, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
-        if self.code() == "usage" { 2 } else { 1 }
+        match self.code() {
+            "usage" | "image-unpinned" => 2,
+            "interrupted" => 130,
+            _ => 1,
+        }
     }
 
     /// The failure and what caused it, as one line.
     pub(crate) fn message(&self) -> String {
-        if let Self::Client(error) = self {
-            return client_message(error);
+        match self {
+            Self::Client(error) => client_message(error),
+            Self::Unwritten(error) => format!("nothing was written: {}", client_message(error)),
+            other => with_causes(other),
         }
-        with_causes(self)
     }
 
     /// The failure as a member `error`.
@@ -143,7 +165,7 @@ impl CliError {
     /// What the service said, if it was the service that refused.
     pub(crate) fn service(&self) -> Option<&ErrorBody> {
         match self {
-            Self::Client(error) => error.service(),
+            Self::Client(error) | Self::Unwritten(error) => error.service(),
             _ => None,
         }
     }
@@ -166,18 +188,26 @@ fn client_code(error: &ClientError) -> &'static str {
 }
 
 /// As the client says it, without the code, which stands in front already, and
-/// without saying twice what KMS said.
+/// without saying twice what KMS said. Of a document, as `verify` says it.
 fn client_message(error: &ClientError) -> String {
-    let ClientError::Service(body) = error.cause() else { return with_causes(error) };
+    let body = match error.cause() {
+        ClientError::Service(body) => body,
+        ClientError::Attestation(error) => return error.to_string(),
+        _ => return with_causes(error),
+    };
     let mut message = printable(body.message.trim_end_matches([':', ' ']));
     // Writing to a String cannot fail.
-    if let Some(record) = body.record {
+    if let Some(record) = body.record.filter(|record| !names_record(&message, *record)) {
         let _ = write!(message, " (record {record})");
     }
     if let Some(id) = body.kms.as_ref().and_then(|kms| kms.request_id.as_ref()) {
         let _ = write!(message, " (KMS request {})", printable(id));
     }
     message
+}
+
+fn names_record(message: &str, record: u64) -> bool {
+    message.starts_with(&format!("record {record}:"))
 }
 
 /// An error and what caused it, each said once.

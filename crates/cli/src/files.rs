@@ -2,33 +2,50 @@
 //! that only their owner can read.
 
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use strongroom_client::Error as ClientError;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use crate::args::FileArgs;
 use crate::error::CliError;
 
 /// Reads a file (`-`: standard input) of at most `max` bytes.
 pub(crate) fn read_small(path: &Path, max: u64) -> Result<Vec<u8>, CliError> {
-    let failed = |source| CliError::file("read", path, source);
-    let mut bytes = Vec::new();
-    let limit = max.saturating_add(1);
-    if is_standard(path) {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-    }
+    let bytes = read_start(path, max.saturating_add(1))?;
     match u64::try_from(bytes.len()) {
         Ok(len) if len <= max => Ok(bytes),
         _ => Err(CliError::FileTooLarge { path: path.to_owned(), max }),
     }
 }
 
-/// Opens an input, and says how long it is when that is known.
-pub(crate) async fn open_input(path: &Path) -> Result<(Input, Option<u64>), CliError> {
+/// Reads the first bytes of a file (`-`: standard input), at most `len`.
+pub(crate) fn read_start(path: &Path, len: u64) -> Result<Vec<u8>, CliError> {
+    let failed = |source| CliError::file("read", path, source);
+    let mut bytes = Vec::new();
+    if is_standard(path) {
+        io::stdin().lock().take(len).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(len).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
+/// Opens the input, says how long it is when that is known, and prepares the
+/// output, which must be another file.
+pub(crate) async fn open_both(files: &FileArgs) -> Result<(Input, Option<u64>, Sink), CliError> {
+    if is_same_file(&files.input, &files.output) {
+        let path = files.output.display();
+        return Err(CliError::Usage(format!("--output would replace the input {path}")));
+    }
+    let (input, total) = open_input(&files.input).await?;
+    Ok((input, total, Sink::create(&files.output)?))
+}
+
+async fn open_input(path: &Path) -> Result<(Input, Option<u64>), CliError> {
     if is_standard(path) {
         return Ok((Box::new(tokio::io::stdin()), None));
     }
@@ -53,7 +70,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Prepares to write `path`, readable by its owner only; `-` is standard output.
-    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
+    fn create(path: &Path) -> Result<Self, CliError> {
         if is_standard(path) {
             return Ok(Self { writer: Box::new(tokio::io::stdout()), file: None });
         }
@@ -73,6 +90,15 @@ impl Sink {
 
     pub(crate) fn writer(&mut self) -> &mut (dyn AsyncWrite + Send + Unpin) {
         &mut *self.writer
+    }
+
+    /// A failure of the call that wrote here. A file in the making is gone then:
+    /// there is nothing that could be discarded.
+    pub(crate) fn failed(&self, error: ClientError) -> CliError {
+        match (error, &self.file) {
+            (ClientError::Partial { source, .. }, Some(_)) => CliError::Unwritten(*source),
+            (error, _) => CliError::Client(error),
+        }
     }
 
     /// Gives the file its name.
@@ -115,6 +141,19 @@ pub(crate) fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), CliE
 /// Whether the path stands for standard input or output.
 pub(crate) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
+}
+
+/// Whether both paths lead to one regular file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    if is_standard(one) || is_standard(other) {
+        return false;
+    }
+    match (one.metadata(), other.metadata()) {
+        (Ok(one), Ok(other)) => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        _ => false,
+    }
 }
 
 /// A device, a pipe or a folder: nothing that could be replaced by a file.

@@ -1,20 +1,26 @@
 //! What to do next, for each kind of failure.
 
-use strongroom_client::{Error as ClientError, ErrorCode};
+use std::io::ErrorKind;
+
+use strongroom_client::{Error as ClientError, ErrorBody, ErrorCode, SealedError};
+use strongroom_envelope::seal::OpenError;
 
 use crate::error::CliError;
+use crate::producer::KmsFailure;
 
 /// What to do about `error`, unless its text says so already.
 pub(crate) fn of(error: &CliError) -> Option<&'static str> {
     match error {
-        CliError::File { .. } => Some("check the path, its permissions and the space left"),
+        CliError::File { source, .. } => Some(of_file(source.kind())),
         CliError::FileTooLarge { .. } => Some("this is another kind of file"),
-        CliError::Stdout(_) | CliError::Address(_) | CliError::Usage(_) => None,
+        CliError::Stdout(_) | CliError::Address(_) | CliError::Usage(_) | CliError::Interrupted => {
+            None
+        }
         CliError::Document(error) => of_document(error.code()),
         CliError::Root { .. } => {
             Some("give the root certificate in PEM or DER, or leave --trust-root out for Amazon's")
         }
-        CliError::Client(error) => of_client(error.cause()),
+        CliError::Client(error) | CliError::Unwritten(error) => of_client(error.cause()),
         CliError::CredentialsMissing(_) => Some(
             "export AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, for instance \
              with `aws configure export-credentials --format env`",
@@ -22,8 +28,10 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
         CliError::CredentialsMalformed(_) => Some(
             "give what `aws configure export-credentials` or the instance metadata service prints",
         ),
+        CliError::CredentialsExpired(_) => Some("get new ones where these came from"),
         CliError::KeyFile { .. } => Some("`strongroomctl keygen` makes both files of a key pair"),
-        CliError::Kms(failure) => Some(of_kms(failure.code())),
+        CliError::NoMessage { .. } => Some(of_code(ErrorCode::BadMessage)),
+        CliError::Kms(failure) => Some(of_kms(failure)),
         CliError::Context(_) => Some("give --context NAME=VALUE once for each name"),
         CliError::Seal(_) => Some("shorten the encryption context, or try again"),
         CliError::Authority { .. } => Some("give a PEM file with the endpoint's authority"),
@@ -31,8 +39,23 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
         CliError::Manifest { .. } => Some("correct the manifest; enclave.eif.toml is an example"),
         CliError::Sim(_) => Some("another process may hold the address; try again"),
         CliError::Boot(_) => Some("start it again; the cause stands above"),
+        CliError::FolderTaken { .. } => Some("name a new or empty folder with --dir"),
+        CliError::FolderInUse { .. } => Some("end it, or name another folder with --dir"),
         CliError::Internal(_) => Some("this is a fault of strongroomctl; please report it"),
         CliError::Demo { .. } => Some("the checks marked FAILED say what was not as promised"),
+    }
+}
+
+fn of_file(kind: ErrorKind) -> &'static str {
+    if kind == ErrorKind::AlreadyExists {
+        // Only keys are made that way.
+        return "an existing key is never overwritten; choose another name";
+    }
+    match kind {
+        ErrorKind::NotFound => "there is no such file or folder: check the path",
+        ErrorKind::PermissionDenied => "check who may read and write there",
+        ErrorKind::StorageFull => "free some space, or choose another place",
+        _ => "check the path, its permissions and the space left",
     }
 }
 
@@ -53,6 +76,9 @@ fn of_document(code: &str) -> Option<&'static str> {
         "certificate-not-yet-valid" | "timestamp-future" => "check this machine's clock, and --at",
         "debug-mode" => "start the enclave without --debug-mode",
         "image-unpinned" => "name the image with --pcr0, or say --any-image",
+        "user-data-mismatch" => {
+            "is --seal-key the key it was sealed to? otherwise the enclave did not make it"
+        }
         "cbor" | "cose-structure" => {
             "give the raw document, as the NSM makes it: neither base64 nor hex"
         }
@@ -62,24 +88,58 @@ fn of_document(code: &str) -> Option<&'static str> {
 
 fn of_client(error: &ClientError) -> Option<&'static str> {
     match error {
-        ClientError::Service(body) => {
-            let by_kms = body.kms.as_ref().and_then(|kms| of_kms_refusal(&kms.code));
-            Some(by_kms.unwrap_or_else(|| of_code(body.code)))
-        }
+        ClientError::Service(body) => Some(of_refusal(body)),
         ClientError::Attestation(error) => of_document(error.code()),
+        ClientError::Connect { source, .. } => of_connect(source.kind()),
+        ClientError::Connection(_) | ClientError::Cut => {
+            Some("is this a strongroom service, and the same version?")
+        }
+        ClientError::Sealed(error) => of_sealed(error),
         // Their texts say what to do.
-        ClientError::Connect { .. }
-        | ClientError::GivenUp
+        ClientError::GivenUp
         | ClientError::Request(_)
         | ClientError::Protocol(_)
-        | ClientError::Sealed(_)
-        | ClientError::Connection(_)
-        | ClientError::Cut
         | ClientError::Input(_)
         | ClientError::Output(_)
         | ClientError::Deadline
         | ClientError::Random
         | ClientError::Partial { .. } => None,
+    }
+}
+
+fn of_connect(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => Some("is the service running there?"),
+        ErrorKind::PermissionDenied => Some("the socket belongs to another user"),
+        _ => None,
+    }
+}
+
+const fn of_sealed(error: &SealedError) -> Option<&'static str> {
+    match error {
+        SealedError::Format(_) | SealedError::Truncated => {
+            Some("is this the file that call --seal-to wrote?")
+        }
+        SealedError::Open(OpenError::OtherRequest) => {
+            Some("compare --job, --arg, --request and --nonce with the call that made the result")
+        }
+        SealedError::Open(_) | SealedError::NoInput => None,
+    }
+}
+
+fn of_refusal(body: &ErrorBody) -> &'static str {
+    if let Some(hint) = body.kms.as_ref().and_then(|kms| of_kms_refusal(&kms.code)) {
+        return hint;
+    }
+    // The service knows no options: here are those that its words mean.
+    match body.code {
+        ErrorCode::BadArgument if body.message.contains("seal_to must be") => {
+            "give --seal-key FILE to open the result here, or --seal-to FILE to store it sealed"
+        }
+        ErrorCode::BadArgument if body.message.contains("leave seal_to") => {
+            "leave --seal-key, --seal-to and --nonce out"
+        }
+        code => of_code(code),
     }
 }
 
@@ -104,8 +164,9 @@ const fn of_code(code: ErrorCode) -> &'static str {
              it was encrypted for"
         }
         ErrorCode::KeyDenied => {
-            "compare the enclave's PCRs with the conditions of the KMS key's policy, and the \
-             credentials' role with its principals; the request id finds the refusal in CloudTrail"
+            "compare the role of the credentials that were handed in with the principals of the \
+             KMS key's policy, then the enclave's PCRs with its conditions; the request id finds \
+             the refusal in CloudTrail"
         }
         ErrorCode::KeyUnavailable => {
             "see that vsock-proxy runs on the parent and leads to KMS itself, then try again"
@@ -140,10 +201,21 @@ fn of_kms_refusal(code: &str) -> Option<&'static str> {
     }
 }
 
-fn of_kms(code: &str) -> &'static str {
+fn of_kms(failure: &KmsFailure) -> &'static str {
+    let code = match failure {
+        KmsFailure::Unreachable(_) => return "check the network, --endpoint-url and --ca-file",
+        KmsFailure::Answer => {
+            return "something else than KMS answers there: check --endpoint-url";
+        }
+        KmsFailure::Refused { code, .. } => code.as_str(),
+    };
     match code {
-        "kms-unreachable" => "check the network, --endpoint-url and --ca-file",
-        "kms-answer" => "something else than KMS answers there: check --endpoint-url",
-        _ => "check the credentials, their policy and the key's policy; CloudTrail has the refusal",
+        "NotFoundException" => "there is no such key there: check --kms-key and --region",
+        "UnrecognizedClientException" | "InvalidSignatureException" | "InvalidClientTokenId" => {
+            "check the credentials in the environment, and this machine's clock"
+        }
+        "ExpiredTokenException" | "ExpiredToken" => "get new credentials into the environment",
+        "DisabledException" | "KMSInvalidStateException" => "enable the KMS key",
+        _ => "check the role's policy and the key's policy; CloudTrail has the refusal",
     }
 }

@@ -6,6 +6,7 @@ use aws_lc_rs::rand;
 use serde_json::json;
 
 use crate::args::ServiceArgs;
+use crate::command_line::CommandLine;
 use crate::commands::verify;
 use crate::demands::{Inspect, NonceArg};
 use crate::error::CliError;
@@ -40,19 +41,19 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     if let Some(path) = &args.output {
         files::write_whole(path, &document)?;
         let nonce = hex::encode(nonce);
-        let text = format!(
-            "saved, not verified: {}\nstrongroomctl verify --document {} --nonce {nonce}",
-            path.display(),
-            path.display()
-        );
+        let file = path.display().to_string();
+        let verify = CommandLine::new("strongroomctl verify").option("--document", &file);
+        let verify = args.inspect.add_to(verify.option("--nonce", &nonce));
+        let text = format!("saved, not verified: {file}\n{}", verify.broken());
         let value = json!({ "document": path, "nonce": nonce, "bytes": document.len() });
         return output.answer(&value, &text);
     }
+    let names_image = args.inspect.names_image();
     let policy = args.inspect.policy(Some(nonce));
     let time = args.inspect.time();
     let root = args.inspect.root()?;
     let verified = strongroom_attestation::verify(&document, &root, time, &policy)?;
-    verify::show(&verified, output)
+    verify::show(&verified, names_image, output)
 }
 
 fn fresh_nonce() -> Result<Vec<u8>, CliError> {

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use strongroom_client::{Client, Job, Protect, Recipient, Summary};
+use strongroom_client::{
+    Client, Error as ClientError, Job, Protect, Recipient, RecipientSecretKey, Summary, Verifier,
+};
 
-use crate::args::{FileArgs, HexBytes, ServiceArgs, hex_bytes, pair};
+use crate::args::{FileArgs, HexBytes, ServiceArgs, arguments, hex_bytes, pair};
 use crate::commands::keygen;
 use crate::demands::Believe;
 use crate::error::CliError;
@@ -52,12 +54,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
-    let (input, total) = files::open_input(&args.files.input).await?;
-    let mut sink = Sink::create(&args.files.output)?;
+    let reader = Reader::of(&args)?;
+    let job = Job { args: arguments(args.args)?, ..Job::new(&args.job) };
+    let (input, total, mut sink) = files::open_both(&args.files).await?;
     let deadline = Duration::from_secs(args.deadline);
     let mut client = service::connect_for_job(&args.service.address, deadline, total).await?;
     let started = Instant::now();
-    let summary = run_job(&mut client, &args, input, &mut sink).await?;
+    let summary = run_job(&mut client, &job, &reader, input, &mut sink).await;
+    let summary = summary.map_err(|error| sink.failed(error))?;
     sink.commit().await?;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let protect = protect_text(summary.protect);
@@ -69,7 +73,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
         "records": summary.records,
         "millis": millis,
     });
-    let records = summary.records.map(|records| format!(", {records} records")).unwrap_or_default();
+    let records = match summary.records {
+        Some(1) => ", 1 record".to_owned(),
+        Some(records) => format!(", {records} records"),
+        None => String::new(),
+    };
     let text = format!(
         "{}: {} in, {} out ({protect}){records}, {millis} ms",
         args.job,
@@ -79,25 +87,43 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     output.note(files::is_standard(&args.files.output), &value, &text)
 }
 
+/// Who is to read the result.
+enum Reader {
+    /// Whoever gets it: the job protects it, or has it leave in the clear.
+    Anyone,
+    /// This command, if it believes the enclave.
+    This(RecipientSecretKey, Box<Verifier>),
+    /// The owner, later.
+    Owner(Recipient),
+}
+
+impl Reader {
+    fn of(args: &Args) -> Result<Self, CliError> {
+        if let Some(path) = &args.seal_key {
+            return Ok(Self::This(keygen::read_secret(path)?, Box::new(args.believe.verifier()?)));
+        }
+        let Some(path) = &args.seal_to else { return Ok(Self::Anyone) };
+        let public_key = *keygen::read_public(path)?.as_bytes();
+        let nonce = args.nonce.clone().map(|nonce| nonce.0);
+        Ok(Self::Owner(Recipient { public_key, nonce }))
+    }
+}
+
 async fn run_job(
     client: &mut Client,
-    args: &Args,
+    job: &Job,
+    reader: &Reader,
     input: Input,
     sink: &mut Sink,
-) -> Result<Summary, CliError> {
-    let job = args.args.iter().fold(Job::new(&args.job), |job, (name, value)| job.arg(name, value));
-    if let Some(path) = &args.seal_key {
-        let secret = keygen::read_secret(path)?;
-        let verifier = args.believe.verifier()?;
-        let done = client.run_sealed(&job, &secret, &verifier, input, sink.writer()).await?;
-        return Ok(done.0);
+) -> Result<Summary, ClientError> {
+    match reader {
+        Reader::Anyone => client.run(job, input, sink.writer()).await,
+        Reader::This(secret, verifier) => {
+            let done = client.run_sealed(job, secret, verifier, input, sink.writer()).await;
+            done.map(|(summary, _)| summary)
+        }
+        Reader::Owner(recipient) => client.run_for(recipient, job, input, sink.writer()).await,
     }
-    if let Some(path) = &args.seal_to {
-        let public_key = *keygen::read_public(path)?.as_bytes();
-        let recipient = Recipient { public_key, nonce: args.nonce.clone().map(|nonce| nonce.0) };
-        return Ok(client.run_for(&recipient, &job, input, sink.writer()).await?);
-    }
-    Ok(client.run(&job, input, sink.writer()).await?)
 }
 
 const fn protect_text(protect: Protect) -> &'static str {

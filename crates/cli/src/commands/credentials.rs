@@ -48,9 +48,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
 #[derive(Deserialize)]
 struct File {
     #[serde(rename = "AccessKeyId")]
-    access_key_id: String,
+    access_key_id: Option<String>,
     #[serde(rename = "SecretAccessKey")]
-    secret_access_key: String,
+    secret_access_key: Option<String>,
     #[serde(rename = "SessionToken", alias = "Token")]
     session_token: Option<String>,
     #[serde(rename = "Expiration")]
@@ -59,6 +59,9 @@ struct File {
 
 fn from_file(path: &Path) -> Result<Credentials, CliError> {
     let bytes = SecretBuf::from_vec(files::read_small(path, MAX_FILE)?);
+    if bytes.expose().trim_ascii().is_empty() {
+        return Err(CliError::CredentialsMalformed("the file is empty".to_owned()));
+    }
     let file: File = serde_json::from_slice(bytes.expose()).map_err(|error| {
         // Of serde's text only the place: the rest may quote the file.
         let (line, column) = (error.line(), error.column());
@@ -70,9 +73,13 @@ fn from_file(path: &Path) -> Result<Credentials, CliError> {
         })?),
         None => None,
     };
+    environment::refuse_expired(expires_at)?;
+    let needed = |name: &str, value: Option<String>| {
+        value.ok_or_else(|| CliError::CredentialsMalformed(format!("{name} is missing")))
+    };
     Ok(Credentials {
-        access_key_id: file.access_key_id,
-        secret_access_key: file.secret_access_key,
+        access_key_id: needed("AccessKeyId", file.access_key_id)?,
+        secret_access_key: needed("SecretAccessKey", file.secret_access_key)?,
         session_token: file.session_token,
         expires_at,
     })

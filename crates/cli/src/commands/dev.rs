@@ -5,11 +5,11 @@
 
 mod folder;
 mod guide;
+mod sample;
 
 use std::path::PathBuf;
 
 use strongroom_client::{Address, Client, RecipientPublicKey};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::error::CliError;
@@ -22,7 +22,8 @@ use guide::Guide;
 /// What `dev` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder for the socket, certificates, keys and credentials
+    /// Folder for the socket, certificates, keys and credentials: a new or empty one, or that of
+    /// an earlier run
     #[arg(long, value_name = "DIR", default_value = "strongroom-dev")]
     dir: PathBuf,
 
@@ -47,17 +48,15 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     let folder = Folder::open(&args.dir)?;
     let owner = folder.owner_key()?;
     let stage = set(args, owner.public_key()).await?;
-    let served = stage.serve(&folder.socket(), stage.kms.addr()).await?;
+    let _served = stage.serve(&folder.socket(), stage.kms.addr()).await?;
     let address = Address::Unix(folder.socket());
     let mut client = Client::connect(&address).await?;
     client.put_credentials(wire_credentials(&stage.parent)).await?;
     folder.write(&stage)?;
     let guide = Guide::new(&stage, &folder)?;
     output.answer(&guide, &guide.text(output))?;
-    told_to_end().await.map_err(|_| CliError::Internal("signals cannot be waited for"))?;
-    drop(served);
-    folder.remove_socket();
-    Ok(())
+    // Ended from outside: what is dropped then ends the service and its socket.
+    std::future::pending().await
 }
 
 async fn set(args: &Args, owner: &RecipientPublicKey) -> Result<Stage, CliError> {
@@ -69,15 +68,6 @@ async fn set(args: &Args, owner: &RecipientPublicKey) -> Result<Stage, CliError>
     let text = String::from_utf8(bytes)
         .map_err(|_| CliError::Usage(format!("{} is not UTF-8", path.display())))?;
     Stage::set(path, &text, owner, args.kms_port).await
-}
-
-/// By Ctrl-C, or by whoever supervises.
-async fn told_to_end() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 /// Longest manifest, in bytes.

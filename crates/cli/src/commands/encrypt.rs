@@ -11,7 +11,7 @@ use strongroom_envelope::esdk::EncryptionContext;
 use crate::args::{FileArgs, pair};
 use crate::environment;
 use crate::error::CliError;
-use crate::files::{self, Sink};
+use crate::files;
 use crate::output::{Output, size};
 use crate::producer::{self, KmsEndpoint, Producer};
 use crate::progress::Meter;
@@ -48,8 +48,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let context = EncryptionContext::new(args.context)?;
     let region = args.region.as_deref().unwrap_or(args.kms_key.region());
     let kms = KmsEndpoint::find(region, args.endpoint_url, args.ca_file.as_deref()).await?;
-    let (input, total) = files::open_input(&args.files.input).await?;
-    let mut sink = Sink::create(&args.files.output)?;
+    let (input, total, mut sink) = files::open_both(&args.files).await?;
     let producer = Producer::new(region, kms, credentials);
     let (data_key, encrypted) = producer.data_key(&args.kms_key, &context).await?;
     let meter = Meter::new(total);

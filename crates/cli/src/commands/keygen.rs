@@ -19,6 +19,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
+    if files::is_standard(&args.output) {
+        return Err(CliError::Usage("--output takes the name of a file: two are made".to_owned()));
+    }
     let (secret, public) = RecipientSecretKey::generate()
         .map_err(|_| CliError::Internal("the system gives no random bytes"))?;
     let public_path = write_pair(&args.output, &secret)?;

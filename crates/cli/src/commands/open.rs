@@ -1,17 +1,16 @@
 //! `open`: opens a stored sealed result, if it is to be believed.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strongroom_attestation::UnixTime;
-use strongroom_client::{Expected, RequestId, open_sealed};
+use strongroom_client::{Expected, MESSAGE_ID_END, RequestId, message_id, open_sealed};
 
-use crate::args::{FileArgs, HexBytes, hex_bytes, pair};
+use crate::args::{FileArgs, HexBytes, arguments, hex_bytes, pair};
 use crate::commands::keygen;
 use crate::demands::{Believe, NonceArg, now};
 use crate::error::CliError;
-use crate::files::{self, Sink};
+use crate::files;
 use crate::output::Output;
 use crate::progress::Metered;
 
@@ -43,6 +42,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HEX", value_parser = hex_bytes)]
     request: Option<HexBytes>,
 
+    /// Demand that the result was made from this encrypted message; of the file only the beginning
+    /// is read
+    #[arg(long, value_name = "FILE")]
+    of: Option<PathBuf>,
+
     /// Verify as of this time instead of now: when you received the result
     #[arg(long, value_name = "UNIX_SECONDS")]
     at: Option<u64>,
@@ -51,24 +55,26 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let secret = keygen::read_secret(&args.seal_key)?;
     let verifier = args.believe.verifier()?;
-    let arguments: BTreeMap<String, String> = args.args.into_iter().collect();
+    let arguments = arguments(args.args)?;
     let expected = Expected {
         request: args.request.map(request_id).transpose()?,
         job: args.job,
         args: (!arguments.is_empty()).then_some(arguments),
+        input: args.of.as_deref().map(input_id).transpose()?,
         nonce: args.nonce.bytes(),
     };
     let time = args.at.map_or_else(now, UnixTime::from_secs);
-    let (input, total) = files::open_input(&args.files.input).await?;
+    let (input, total, mut sink) = files::open_both(&args.files).await?;
     let input = Metered::new(input, total);
-    let mut sink = Sink::create(&args.files.output)?;
-    let opened = open_sealed(input, sink.writer(), &secret, &verifier, &expected, time).await?;
+    let opened = open_sealed(input, sink.writer(), &secret, &verifier, &expected, time).await;
+    let opened = opened.map_err(|error| sink.failed(error))?;
     sink.commit().await?;
     let (job, mode) = (opened.job.as_str(), opened.document.mode().as_str());
     let value = json!({
         "request": opened.request.to_string(),
         "job": job,
         "args": opened.args,
+        "input": hex::encode(&opened.input),
         "nonce": opened.nonce.as_ref().map(hex::encode),
         "module_id": opened.document.module_id(),
         "mode": mode,
@@ -80,6 +86,13 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
         opened.document.module_id(),
     );
     output.note(files::is_standard(&args.files.output), &value, &text)
+}
+
+/// The id of the encrypted message in a file.
+fn input_id(path: &Path) -> Result<Vec<u8>, CliError> {
+    let len = u64::try_from(MESSAGE_ID_END).unwrap_or(u64::MAX);
+    let id = message_id(&files::read_start(path, len)?);
+    id.map(Vec::from).ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
 }
 
 fn request_id(bytes: HexBytes) -> Result<RequestId, CliError> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use strongroom_attestation::{MAX_DOCUMENT_LEN, Mode, Report, VerifiedDocument, VerifyError};
 
 use crate::demands::{Inspect, NonceArg};
@@ -30,13 +31,24 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     let document = read(&args.document)?;
     let policy = args.inspect.policy(args.nonce.bytes());
     let verified = strongroom_attestation::verify(&document, &root, args.inspect.time(), &policy)?;
-    show(&verified, output)
+    show(&verified, args.inspect.names_image(), output)
 }
 
-/// Shows a document that was verified.
-pub(crate) fn show(document: &VerifiedDocument, output: &Output) -> Result<(), CliError> {
-    let report = Report::from(document);
-    output.answer(&report, &text(&report, document.mode(), output))
+/// Shows a document that was verified, and whether its image was.
+pub(crate) fn show(
+    document: &VerifiedDocument,
+    image_checked: bool,
+    output: &Output,
+) -> Result<(), CliError> {
+    let shown = Shown { report: document.into(), image_checked };
+    output.answer(&shown, &text(&shown, document.mode(), output))
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    report: Report,
+    image_checked: bool,
 }
 
 /// A file that is too long is no document, whatever it holds.
@@ -50,13 +62,17 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, CliError> {
     }
 }
 
-fn text(report: &Report, mode: Mode, output: &Output) -> String {
+fn text(Shown { report, image_checked }: &Shown, mode: Mode, output: &Output) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name:<12} {value}");
     };
-    line("verdict", &output.good("genuine"));
+    let verdict = match image_checked {
+        true => output.good("genuine"),
+        false => output.bad("genuine, image NOT checked (no --pcr0)"),
+    };
+    line("verdict", &verdict);
     line("mode", report.mode);
     line("module", &report.module_id);
     let made = environment::iso_8601(report.timestamp_ms / 1000);

@@ -1,104 +1,7 @@
-//! `dev`, and through it every command that talks to a service or to KMS.
+//! Every command that talks to a service or to KMS, against a `dev` run.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
-use serde_json::Value;
-use tempfile::TempDir;
-
-use crate::program::{json_of, program, refused, run, run_json, stderr, text};
-
-/// A `dev` run in a folder of its own.
-struct Dev {
-    child: Child,
-    folder: TempDir,
-    guide: Value,
-}
-
-impl Dev {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = program();
-        command.args(["dev", "--json", "--dir"]).arg(folder.path().join("dev"));
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut json = String::new();
-        for line in lines {
-            json.push_str(&line);
-            if line == "}" {
-                break;
-            }
-        }
-        Self { child, folder, guide: serde_json::from_str(&json).unwrap() }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("dev").join(name)
-    }
-
-    fn path(&self, name: &str) -> String {
-        text(&self.file(name))
-    }
-
-    fn address(&self) -> &str {
-        self.guide["address"].as_str().unwrap()
-    }
-
-    /// `strongroomctl encrypt` with the environment of a role.
-    fn encrypt(&self, role: &str, tenant: &str, output: &str) -> Command {
-        let key = self.guide["keys"].as_array().unwrap().iter().find(|key| key["input"] == true);
-        let mut command = self.as_role(role);
-        command.args(["encrypt", "--kms-key", key.unwrap()["arn"].as_str().unwrap()]);
-        command.args(["--context", "purpose=support", "--context", &format!("tenant={tenant}")]);
-        command.args(["--input", &self.path("customers.csv"), "--output", &self.path(output)]);
-        command.arg("--json");
-        command
-    }
-
-    fn as_role(&self, role: &str) -> Command {
-        let mut command = program();
-        let file = std::fs::read_to_string(self.file(&format!("{role}.env"))).unwrap();
-        for line in file.lines() {
-            let (name, value) = line.strip_prefix("export ").unwrap().split_once('=').unwrap();
-            command.env(name, value.trim_matches('\''));
-        }
-        command
-    }
-
-    fn call(&self, job: &str, input: &str, output: &str) -> Vec<String> {
-        let (input, output) = (self.path(input), self.path(output));
-        let to = self.address();
-        [
-            "call",
-            "--to",
-            to,
-            "--job",
-            job,
-            "--arg",
-            "tenant=acme",
-            "--input",
-            &input,
-            "--output",
-            &output,
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    }
-
-    fn trust(&self) -> [String; 4] {
-        let pcr0 = self.guide["pcr0"].as_str().unwrap();
-        ["--trust-root", &self.path("nitro-root.der"), "--pcr0", pcr0].map(str::to_owned)
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::program::{error_of, json_of, refused, run, run_json, shell, stderr, text};
+use crate::running::Dev;
 
 #[test]
 fn a_file_goes_all_the_way_from_producer_to_parent_and_owner() {
@@ -125,13 +28,19 @@ fn a_file_goes_all_the_way_from_producer_to_parent_and_owner() {
         let more: Vec<String> = more.iter().map(ToString::to_string).collect();
         [open.clone(), dev.trust().to_vec(), more].concat()
     };
-    assert_eq!(refused(open.clone()), "root-mismatch");
+    assert_eq!(refused([open.clone(), vec!["--any-image".to_owned()]].concat()), "root-mismatch");
     assert_eq!(refused(with(&["--nonce", "0103"])), "nonce-mismatch");
     assert_eq!(refused(with(&["--nonce", "0102", "--job", "rotate"])), "sealed-refused");
+    // Made from another message of the same tenant, and from none.
+    let (of, other) = (dev.path("message"), dev.path("other"));
+    assert_eq!(json_of(&mut dev.encrypt("producer", "acme", "other")).0, 0);
+    assert_eq!(refused(with(&["--nonce", "0102", "--of", &other])), "sealed-refused");
+    assert_eq!(refused(with(&["--nonce", "0102", "--of", &sealed])), "no-message");
     assert!(!dev.file("opened").exists());
     let demands = ["--nonce", "0102", "--job", "export-sealed", "--arg", "tenant=acme"];
-    let (code, json) = run_json(with(&demands));
+    let (code, json) = run_json(with(&[&demands[..], &["--of", &of]].concat()));
     assert_eq!((code, &json["job"]), (0, &"export-sealed".into()), "{json}");
+    assert_eq!(json["input"], hex::encode(&message[3..35]));
     let opened = std::fs::read_to_string(dev.file("opened")).unwrap();
     assert!(opened.lines().count() == 101 && opened.contains("@example.org"));
 
@@ -193,14 +102,13 @@ fn a_service_proves_itself_and_credentials_are_never_shown() {
     let (code, status) = run_json(["status", "--to", dev.address()]);
     assert_eq!((code, &status["credentials"]), (0, &true.into()));
     let credentials =
-        r#"{"AccessKeyId":"AKIAX","SecretAccessKey":"hush","Expiration":"2001-01-01T00:00:00Z"}"#;
+        r#"{"AccessKeyId":"AKIAX","SecretAccessKey":"hush","Expiration":"2101-01-01T00:00:00Z"}"#;
     std::fs::write(dev.file("credentials"), credentials).unwrap();
     let file = dev.path("credentials");
     let output = run(["credentials", "--to", dev.address(), "--file", &file]);
     assert!(output.status.success(), "{}", stderr(&output));
     let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(shown.contains("2001-01-01T00:00:00Z") && !shown.contains("hush"), "{shown}");
-    assert_eq!(run_json(["status", "--to", dev.address()]).1["credentials"], false);
+    assert!(shown.contains("2101-01-01T00:00:00Z") && !shown.contains("hush"), "{shown}");
     std::fs::write(dev.file("credentials"), r#"{"SecretAccessKey":"hush"}"#).unwrap();
     let output = run(["credentials", "--to", dev.address(), "--file", &file]);
     assert!(stderr(&output).contains("credentials-malformed"));
@@ -208,15 +116,44 @@ fn a_service_proves_itself_and_credentials_are_never_shown() {
 }
 
 #[test]
-fn the_folder_of_a_dev_run_is_closed_to_others() {
-    let dev = Dev::start();
-    let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(dev.file("")), 0o700);
-    for name in ["producer.env", "reader.env", "owner.key"] {
-        assert_eq!(mode(dev.file(name)), 0o600, "{name}");
+fn credentials_that_nobody_would_take_are_not_handed_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = text(&folder.path().join("credentials"));
+    let refused_as = |json: &str| {
+        std::fs::write(&path, json).unwrap();
+        let error = error_of(["credentials", "--to", "unix:/nowhere", "--file", &path]);
+        (error["code"].clone(), error["message"].as_str().unwrap().to_owned())
+    };
+    let expired =
+        r#"{"AccessKeyId":"A","SecretAccessKey":"S","Expiration":"2001-01-01T00:00:00Z"}"#;
+    let (code, message) = refused_as(expired);
+    assert_eq!(code, "credentials-expired");
+    assert!(message.contains("2001-01-01T00:00:00Z"), "{message}");
+    for (json, problem) in [
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        ("{}", "AccessKeyId is missing"),
+        (r#"{"AccessKeyId":"A"}"#, "SecretAccessKey is missing"),
+        ("{", "does not fit"),
+    ] {
+        let (code, message) = refused_as(json);
+        assert_eq!(code, "credentials-malformed", "{json}");
+        assert!(message.contains(problem), "{json}: {message}");
     }
-    let printed = dev.guide.to_string();
-    let secrets = std::fs::read_to_string(dev.file("producer.env")).unwrap();
-    let secret = secrets.lines().find(|line| line.contains("SECRET_ACCESS_KEY")).unwrap();
-    assert!(!printed.contains(secret.split_once('=').unwrap().1));
+}
+
+#[test]
+fn the_command_that_attest_suggests_repeats_every_demand() {
+    let dev = Dev::start();
+    let document = dev.path("document");
+    let attest = ["attest", "--to", dev.address(), "--output", &document].map(str::to_owned);
+    let output = run(attest.into_iter().chain(dev.trust()).chain(["--production".to_owned()]));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let (_, suggested) = shown.split_once('\n').unwrap();
+    for demand in dev.trust().iter().map(String::as_str).chain(["--nonce", "--production"]) {
+        assert!(suggested.contains(demand), "{suggested}");
+    }
+    let output = shell(suggested);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("genuine\n"));
 }

@@ -11,7 +11,11 @@
 
 mod demo;
 mod develop;
+mod folder;
+mod hints;
+mod interrupt;
 mod keys;
 mod program;
+mod running;
 mod usage;
 mod verify;

@@ -1,7 +1,7 @@
 //! Runs the program.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -33,10 +33,36 @@ pub(crate) fn json_of(command: &mut Command) -> (i32, Value) {
 
 /// The reason code of a command that must fail with exit code 1.
 pub(crate) fn refused<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+    error_of(args)["code"].as_str().unwrap().to_owned()
+}
+
+/// Why a command fails that must fail with exit code 1.
+pub(crate) fn error_of<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Value {
+    failed(args, 1)
+}
+
+/// Why a command fails that must be told that it is used wrongly.
+pub(crate) fn misused<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Value {
+    failed(args, 2)
+}
+
+fn failed<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>, exit_code: i32) -> Value {
     let (code, json) = run_json(args);
-    assert_eq!(code, 1, "{json}");
+    assert_eq!(code, exit_code, "{json}");
     assert!(!json["error"]["message"].as_str().unwrap().is_empty(), "{json}");
-    json["error"]["code"].as_str().unwrap().to_owned()
+    json["error"].clone()
+}
+
+/// Runs what a user would paste into a shell.
+pub(crate) fn shell(script: &str) -> Output {
+    let folder = Path::new(env!("CARGO_BIN_EXE_strongroomctl")).parent().unwrap();
+    Command::new("/bin/sh").args(["-ec", script]).env_clear().env("PATH", folder).output().unwrap()
+}
+
+/// Sends a signal to a program that runs.
+pub(crate) fn tell(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
 }
 
 pub(crate) fn text(path: &Path) -> String {

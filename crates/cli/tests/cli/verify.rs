@@ -68,6 +68,21 @@ fn what_is_printed_for_people_says_the_mode_and_the_image() {
 }
 
 #[test]
+fn a_document_whose_image_nobody_named_is_not_shown_as_checked() {
+    let case = Case::new(false);
+    let shown = |more: &[&str]| {
+        let (code, json) = run_json(case.args(more));
+        assert_eq!(code, 0);
+        let text = String::from_utf8(run(case.args(more)).stdout).unwrap();
+        (json["image_checked"].clone(), text.lines().next().unwrap().to_owned())
+    };
+    let unchecked = "verdict      genuine, image NOT checked (no --pcr0)".to_owned();
+    assert_eq!(shown(&[]), (false.into(), unchecked.clone()));
+    assert_eq!(shown(&["--pcr4", &case.pcr4]), (false.into(), unchecked));
+    assert_eq!(shown(&["--pcr0", &case.pcr0]), (true.into(), "verdict      genuine".to_owned()));
+}
+
+#[test]
 fn any_of_several_values_of_a_pcr_will_do_and_every_pcr_named_must_hold() {
     let case = Case::new(false);
     let other = "ab".repeat(48);

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use strongroom_attestation::Mode;
-use strongroom_client::{ErrorCode, Expected, Recipient, RecipientSecretKey, open_sealed};
+use strongroom_client::{
+    ErrorCode, Expected, Recipient, RecipientSecretKey, message_id, open_sealed,
+};
 use strongroom_envelope::esdk::{Header, Limits, Opener};
 use strongroom_envelope::{DataKey, SecretBuf};
 
@@ -141,6 +143,7 @@ async fn export(
         request: None,
         job: Some(job.name.clone()),
         args: Some(job.args.clone()),
+        input: message_id(message).map(Vec::from),
         nonce: Some(nonce),
     };
     let (verifier, mut opened) = (world.stage.verifier()?, Vec::new());

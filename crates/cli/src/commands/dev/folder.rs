@@ -1,34 +1,38 @@
-//! The folder of a `dev` run.
+//! The folder of a `dev` run: its own, and for one run at a time.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use strongroom_client::RecipientSecretKey;
 use strongroom_sim::kms::SimCredentials;
 
-use crate::commands::demo::small_customers;
+use super::sample;
+use crate::command_line::quoted;
 use crate::commands::keygen;
 use crate::error::CliError;
 use crate::files;
 use crate::stage::Stage;
 
-/// An absolute path to a folder of mode 0700.
-pub(super) struct Folder(PathBuf);
+/// A folder of mode 0700, held until this is dropped.
+pub(super) struct Folder {
+    /// Absolute.
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Folder {
-    /// Makes the folder, or takes one that is there and closes it to others. The
-    /// socket of an earlier run is removed.
+    /// Makes the folder, or takes one that is empty or of an earlier run, and
+    /// closes it to others.
     pub(super) fn open(path: &Path) -> Result<Self, CliError> {
         let failed = |source| CliError::file("create", path, source);
         match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => take(path)?,
             made => made.map_err(failed)?,
         }
-        let folder = Self(path.canonicalize().map_err(failed)?);
+        let folder = Self { path: path.canonicalize().map_err(failed)?, _lock: lock(path)? };
+        // Whose it was runs no more.
         folder.remove_socket();
         Ok(folder)
     }
@@ -38,7 +42,7 @@ impl Folder {
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// The data owner's key pair: that of the last run, or a new one.
@@ -58,17 +62,19 @@ impl Folder {
         files::write_whole(&self.file("kms-ca.pem"), stage.kms.ca_pem().as_bytes())?;
         files::write_whole(&self.file("nitro-root.der"), &stage.nsm.trust_root_der())?;
         files::write_whole(&self.file("enclave.eif.toml"), stage.manifest_text.as_bytes())?;
-        files::write_whole(&self.file("customers.csv"), &small_customers())?;
-        for (name, credentials) in
-            [("producer.env", &stage.producer), ("reader.env", &stage.reader)]
-        {
+        files::write_whole(&self.file("customers.csv"), &sample::customers(&stage.manifest()?))?;
+        for (name, credentials) in [
+            ("producer.env", &stage.producer),
+            ("parent.env", &stage.parent),
+            ("reader.env", &stage.reader),
+        ] {
             let text = self.environment(stage, credentials);
             files::write_whole(&self.file(name), text.as_bytes())?;
         }
         Ok(())
     }
 
-    pub(super) fn remove_socket(&self) {
+    fn remove_socket(&self) {
         let path = self.socket();
         let is_socket = path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket());
         if is_socket {
@@ -98,11 +104,36 @@ impl Folder {
     }
 }
 
-/// As one word for a POSIX shell.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.remove_socket();
     }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+/// Takes a folder that is there, if it holds nothing of anybody else's.
+fn take(path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::file("read", path, source);
+    let is_empty = path.read_dir().map_err(failed)?.next().is_none();
+    if !is_empty && !path.join(MARKER).exists() {
+        return Err(CliError::FolderTaken { path: path.to_owned() });
+    }
+    let closed = std::fs::set_permissions(path, Permissions::from_mode(0o700));
+    closed.map_err(|source| CliError::file("close to others", path, source))
+}
+
+/// Marks the folder as a `dev` run's, and this run as the one in it.
+fn lock(path: &Path) -> Result<File, CliError> {
+    let marker = path.join(MARKER);
+    let failed = |source| CliError::file("create", &marker, source);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&marker).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CliError::FolderInUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// A file in every folder that `dev` made; locked while a run is on.
+const MARKER: &str = ".strongroom-dev";

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use strongroom::manifest::{Job, OutputSpec};
+use strongroom::manifest::{Job, KeyArn, Manifest, OutputSpec};
 
-use super::folder::{Folder, quoted};
+use super::folder::Folder;
+use crate::command_line::{CommandLine, quoted};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::stage::Stage;
@@ -27,7 +28,8 @@ pub(super) struct Guide {
     environment: BTreeMap<&'static str, String>,
     keys: Vec<Key>,
     jobs: Vec<Commands>,
-    attest: String,
+    attest: CommandLine,
+    credentials: CommandLine,
 }
 
 #[derive(Serialize)]
@@ -35,13 +37,17 @@ struct Key {
     arn: String,
     input: bool,
     output: bool,
+    /// Jobs whose inputs are encrypted under it.
+    input_of: Vec<String>,
+    /// Jobs whose results leave under it.
+    output_of: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Commands {
     job: String,
-    encrypt: String,
-    call: String,
+    encrypt: CommandLine,
+    call: CommandLine,
 }
 
 impl Guide {
@@ -49,14 +55,13 @@ impl Guide {
         let path = |name: &str| folder.file(name).display().to_string();
         let address = format!("unix:{}", folder.socket().display());
         let pcr0 = stage.pcr0()?.to_string();
-        let trust = format!("--trust-root {} --pcr0 {pcr0}", quoted(&path("nitro-root.der")));
-        let keys = stage.keys.iter().map(|(arn, uses)| Key {
-            arn: arn.to_string(),
-            input: uses.input,
-            output: uses.output,
-        });
+        let trusted = |line: CommandLine| {
+            line.option("--trust-root", &path("nitro-root.der")).option("--pcr0", &pcr0)
+        };
+        let to = |command| CommandLine::new(command).option("--to", &address);
         let manifest = stage.manifest()?;
-        let jobs = manifest.jobs.values().map(|job| Commands::of(job, folder, &address, &trust));
+        let keys = stage.keys.keys().map(|arn| Key::of(arn, &manifest));
+        let jobs = manifest.jobs.values().map(|job| Commands::of(job, folder, &address, trusted));
         Ok(Self {
             module_id: stage.nsm.module_id().to_owned(),
             kms_endpoint: stage.kms.endpoint_url(),
@@ -65,12 +70,14 @@ impl Guide {
             manifest_file: path("enclave.eif.toml"),
             env_files: BTreeMap::from([
                 ("producer", path("producer.env")),
+                ("parent", path("parent.env")),
                 ("reader", path("reader.env")),
             ]),
             environment: folder.variables(stage).into_iter().collect(),
             keys: keys.collect(),
             jobs: jobs.collect(),
-            attest: format!("strongroomctl attest --to {} {trust}", quoted(&address)),
+            attest: trusted(to("strongroomctl attest")),
+            credentials: to("strongroomctl credentials"),
             address,
             pcr0,
         })
@@ -86,48 +93,77 @@ impl Guide {
         let _ = writeln!(out, "PCR0         {}", self.pcr0);
         let _ = writeln!(out, "KMS          {}, authority {}", self.kms_endpoint, self.kms_ca_file);
         for key in &self.keys {
-            let uses = match (key.input, key.output) {
-                (true, true) => "inputs and results",
-                (true, false) => "inputs",
-                (false, _) => "results",
-            };
-            let _ = writeln!(out, "KMS key      {} ({uses})", key.arn);
+            let _ = writeln!(out, "KMS key      {}", key.arn);
+            for (uses, jobs) in [("inputs", &key.input_of), ("results", &key.output_of)] {
+                if !jobs.is_empty() {
+                    let _ = writeln!(out, "             {uses} of {}", jobs.join(", "));
+                }
+            }
         }
         let _ = writeln!(out, "manifest     {}", self.manifest_file);
-        for (role, file) in &self.env_files {
+        // The producer last: the jobs' commands follow, and begin with its part.
+        for role in ["parent", "reader", "producer"] {
             let head = format!("\n# as {role}: strongroomctl, boto3 and the AWS CLI read these");
+            let file = self.env_files.get(role).map(String::as_str).unwrap_or_default();
             let _ = writeln!(out, "{}\n. {}", output.dim(&head), quoted(file));
+            if role == "parent" {
+                // Done already; for whoever has tried others.
+                let _ = writeln!(out, "{}", self.credentials.broken());
+            }
         }
         for commands in &self.jobs {
             let _ = writeln!(out, "\n{}", output.dim(&format!("# job {}", commands.job)));
-            let _ = writeln!(out, "{}\n{}", commands.encrypt, commands.call);
+            let _ = writeln!(out, "{}\n{}", commands.encrypt.broken(), commands.call.broken());
         }
         let head = "\n# as data owner: is it the enclave that I expect?";
-        let _ = writeln!(out, "{}\n{}", output.dim(head), self.attest);
+        let _ = writeln!(out, "{}\n{}", output.dim(head), self.attest.broken());
         out
     }
 }
 
+impl Key {
+    fn of(arn: &KeyArn, manifest: &Manifest) -> Self {
+        let of = |uses: fn(&Job) -> Option<&KeyArn>| -> Vec<String> {
+            let jobs = manifest.jobs.values().filter(|job| uses(job) == Some(arn));
+            jobs.map(|job| job.name.to_string()).collect()
+        };
+        let input_of = of(|job| Some(&job.input.key));
+        let output_of = of(|job| match &job.output {
+            OutputSpec::Kms { key, .. } => Some(key),
+            OutputSpec::None | OutputSpec::Seal(_) => None,
+        });
+        let (input, output) = (!input_of.is_empty(), !output_of.is_empty());
+        Self { arn: arn.to_string(), input, output, input_of, output_of }
+    }
+}
+
 impl Commands {
-    fn of(job: &Job, folder: &Folder, address: &str, trust: &str) -> Self {
-        let file = |name: &str| quoted(&folder.file(name).display().to_string());
+    fn of(
+        job: &Job,
+        folder: &Folder,
+        address: &str,
+        trusted: impl Fn(CommandLine) -> CommandLine,
+    ) -> Self {
+        let file = |name: &str| folder.file(name).display().to_string();
         let name = job.name.as_str();
         let args: BTreeMap<String, String> =
             job.args.iter().map(|arg| (arg.clone(), EXAMPLE_VALUE.to_owned())).collect();
         let message = file(&format!("{name}.encrypted"));
-        let mut encrypt = format!("strongroomctl encrypt --kms-key {}", job.input.key);
+        let mut encrypt =
+            CommandLine::new("strongroomctl encrypt").option("--kms-key", job.input.key.as_str());
         for (key, value) in &job.input.context {
-            let pair = format!("{key}={}", value.fill(&args));
-            let _ = write!(encrypt, " --context {}", quoted(&pair));
+            encrypt = encrypt.option("--context", &format!("{key}={}", value.fill(&args)));
         }
-        let _ = write!(encrypt, " --input {} --output {message}", file("customers.csv"));
-        let mut call = format!("strongroomctl call --to {} --job {name}", quoted(address));
+        encrypt = encrypt.option("--input", &file("customers.csv")).option("--output", &message);
+        let mut call =
+            CommandLine::new("strongroomctl call").option("--to", address).option("--job", name);
         for (arg, value) in &args {
-            let _ = write!(call, " --arg {}", quoted(&format!("{arg}={value}")));
+            call = call.option("--arg", &format!("{arg}={value}"));
         }
-        let _ = write!(call, " --input {message} --output {}", file(&format!("{name}.result")));
+        call =
+            call.option("--input", &message).option("--output", &file(&format!("{name}.result")));
         if let OutputSpec::Seal(_) = &job.output {
-            let _ = write!(call, " --seal-key {} {trust}", file("owner.key"));
+            call = trusted(call.option("--seal-key", &file("owner.key")));
         }
         Self { job: name.to_owned(), encrypt, call }
     }
