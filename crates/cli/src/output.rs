@@ -97,7 +97,10 @@ pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::new();
     for c in text.chars().take(MAX_FOREIGN) {
         if c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(
+                c,
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            )
         {
             shown.extend(c.escape_unicode());
         } else {

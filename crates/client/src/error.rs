@@ -197,9 +197,13 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Characters that make a terminal show text in another order than it is in.
+/// Characters that make a terminal show text in another order than it is in, or
+/// end the line for some of them.
 const fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Most characters printed of one text from the service.
