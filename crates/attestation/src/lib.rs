@@ -12,6 +12,7 @@
 //! Nothing is said about a document's content (its time, PCRs, nonce) before
 //! the chain and the signature hold: a forged document is a forged document,
 //! never one with the wrong PCR.
+#![forbid(unsafe_code)]
 
 mod cbor;
 mod certificate;

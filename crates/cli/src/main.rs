@@ -6,6 +6,7 @@
 //! Answers go to standard output, everything else to standard error. Exit codes:
 //! 0 done, 1 refused or failed, 2 used wrongly, 130 interrupted. Nothing here
 //! prints a secret.
+#![forbid(unsafe_code)]
 
 mod args;
 mod command_line;

@@ -23,6 +23,7 @@
 //! What comes from the other side is judged by parts that do no I/O (`answer`,
 //! `sealed`); `connection`, `exchange` and `transport` move the bytes. The
 //! protocol is described in `docs/protocol.md`.
+#![forbid(unsafe_code)]
 
 mod address;
 mod answer;

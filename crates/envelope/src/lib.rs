@@ -8,6 +8,7 @@
 //! - [`esdk`]: AWS Encryption SDK messages, opened and written as a stream.
 //! - [`cms`]: KMS's `CiphertextForRecipient`.
 //! - [`seal`]: results sealed to a client's public key (HPKE, RFC 9180).
+#![forbid(unsafe_code)]
 
 pub mod cms;
 pub mod esdk;

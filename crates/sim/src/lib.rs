@@ -5,6 +5,7 @@
 //! with, so that a shared mistake cannot hide. Both certificate authorities
 //! (the module's and the endpoint's) are made anew at every start; nothing it
 //! signs is ever valid elsewhere.
+#![forbid(unsafe_code)]
 
 mod asn1;
 mod clock;

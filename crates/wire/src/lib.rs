@@ -8,6 +8,7 @@
 //!
 //! Nothing here trusts its input: every length is compared with a limit of
 //! [`frame`] before a byte of the payload is looked at.
+#![forbid(unsafe_code)]
 
 pub mod error;
 pub mod frame;

@@ -1,0 +1,2 @@
+//! A Nitro machine's two devices for stock QEMU.
+#![forbid(unsafe_code)]
