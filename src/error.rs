@@ -151,7 +151,7 @@ impl RequestError {
 
 const fn key_code(error: &KeyError) -> ErrorCode {
     match error {
-        KeyError::Nsm(_) => ErrorCode::AttestationFailed,
+        KeyError::Nsm(_) | KeyError::Clock(_) => ErrorCode::AttestationFailed,
         KeyError::Kms(KmsError::CredentialsMissing) => ErrorCode::CredentialsMissing,
         KeyError::Kms(KmsError::CredentialsExpired) => ErrorCode::CredentialsExpired,
         KeyError::Kms(KmsError::Refused(_)) => ErrorCode::KeyDenied,

@@ -27,6 +27,7 @@ use kms::{Answer, Kms};
 pub use kms::{KmsError, Refusal};
 use road::Road;
 
+use crate::clock::{self, ClockError};
 use crate::manifest::{KeyArn, Region};
 
 /// The way to data keys.
@@ -47,6 +48,9 @@ pub enum KeyError {
     /// The NSM gave no document.
     #[error(transparent)]
     Nsm(#[from] NsmError),
+    /// The enclave's clock is not to be trusted.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// KMS gave no key.
     #[error(transparent)]
     Kms(#[from] KmsError),
@@ -87,7 +91,7 @@ impl Keys {
         context: &EncryptionContext,
         encrypted: &EncryptedDataKey,
     ) -> Result<DataKey, KeyError> {
-        let document = self.attest(None, None).await?;
+        let document = self.attest_for_kms().await?;
         let answer = self.kms.decrypt(key, context, &encrypted.ciphertext, document).await?;
         self.unwrap(&answer.for_recipient)
     }
@@ -101,7 +105,7 @@ impl Keys {
         key: &KeyArn,
         context: &EncryptionContext,
     ) -> Result<(DataKey, EncryptedDataKey), KeyError> {
-        let document = self.attest(None, None).await?;
+        let document = self.attest_for_kms().await?;
         let Answer { for_recipient, ciphertext } =
             self.kms.generate(key, context, document).await?;
         Ok((self.unwrap(&for_recipient)?, key.data_key(ciphertext)))
@@ -130,6 +134,14 @@ impl Keys {
             Ok(nsm.attest(&request)?)
         })
         .await
+    }
+
+    /// A document for KMS. Its time is compared with the system clock: with a
+    /// wrong clock KMS's certificate would be judged at the wrong time.
+    async fn attest_for_kms(&self) -> Result<Vec<u8>, KeyError> {
+        let document = self.attest(None, None).await?;
+        clock::check_against(&document)?;
+        Ok(document)
     }
 
     /// Where the parent's credentials go.

@@ -9,10 +9,11 @@
 //!
 //! ```text
 //! main ─▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
-//!                                                                 nsm · manifest · budget · error · telemetry
+//!                                                                 nsm · clock · manifest · budget · error · telemetry
 //! ```
 
 pub mod budget;
+pub mod clock;
 pub mod connection;
 pub mod error;
 pub mod job;

@@ -15,6 +15,8 @@ mod house;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;
+#[path = "service/clock.rs"]
+mod clock;
 #[path = "service/connections.rs"]
 mod connections;
 #[path = "service/hostile_parent.rs"]

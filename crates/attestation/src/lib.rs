@@ -26,6 +26,7 @@ mod policy;
 mod report;
 mod root;
 mod time;
+mod unverified;
 mod verify;
 
 pub use cose::MAX_DOCUMENT_LEN;
@@ -35,4 +36,5 @@ pub use policy::{DebugMode, Policy};
 pub use report::Report;
 pub use root::{RootError, TrustRoot};
 pub use time::UnixTime;
+pub use unverified::Unverified;
 pub use verify::{MAX_FUTURE_SKEW, Mode, VerifiedDocument, verify};
