@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where a service listens. Text forms: `vsock:16:5005` (context id, port),
-/// `unix:/run/strongroom.sock`, `tcp:127.0.0.1:5005`.
+/// `unix:/run/strongroom.sock`, `tcp:127.0.0.1:5005`, and `vm:/run/vm.sock:5005`
+/// (an emulated enclave's socket, port).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A Unix socket; for development and for a gateway on the same machine.
@@ -23,6 +24,14 @@ pub enum Address {
     },
     /// TCP; for development and for a gateway.
     Tcp(SocketAddr),
+    /// A vsock port of an emulated enclave, behind the Unix socket that its
+    /// emulator listens on: `CONNECT <port>` asks for the port.
+    Vm {
+        /// The emulator's socket.
+        socket: PathBuf,
+        /// `vsock_port` of the manifest.
+        port: u32,
+    },
 }
 
 /// Why a text is not an [`Address`].
@@ -30,7 +39,7 @@ pub enum Address {
 pub enum AddressError {
     /// No scheme that is known.
     #[error(
-        "an address starts with `vsock:`, `unix:` or `tcp:`, such as `vsock:16:5005`; got `{0}`"
+        "an address starts with `vsock:`, `unix:`, `tcp:` or `vm:`, such as `vsock:16:5005`; got `{0}`"
     )]
     Scheme(String),
     /// The part after `vsock:` is not two numbers.
@@ -51,6 +60,11 @@ pub enum AddressError {
         "`tcp:` takes an IP address and a port, such as `tcp:127.0.0.1:5005` or `tcp:[::1]:5005`; got `{0}`"
     )]
     Tcp(String),
+    /// The part after `vm:` is not a path and a port.
+    #[error(
+        "`vm:` takes the path of an emulated enclave's socket and a port, such as `vm:/run/vm.sock:5005`; got `{0}`"
+    )]
+    Vm(String),
 }
 
 impl FromStr for Address {
@@ -64,6 +78,7 @@ impl FromStr for Address {
             Some(("tcp", rest)) => {
                 rest.parse().map(Self::Tcp).map_err(|_| AddressError::Tcp(rest.into()))
             }
+            Some(("vm", rest)) => vm(rest).ok_or_else(|| AddressError::Vm(rest.into())),
             _ => Err(AddressError::Scheme(text.into())),
         }
     }
@@ -75,6 +90,7 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
             Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Vm { socket, port } => write!(f, "vm:{}:{port}", socket.display()),
         }
     }
 }
@@ -89,6 +105,11 @@ fn vsock(rest: &str) -> Result<Address, AddressError> {
     }
 }
 
+fn vm(rest: &str) -> Option<Address> {
+    let (socket, port) = rest.rsplit_once(':').filter(|(socket, _)| !socket.is_empty())?;
+    Some(Address::Vm { socket: socket.into(), port: port.parse().ok()? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,9 +117,14 @@ mod tests {
 
     #[test]
     fn each_form_is_read_and_printed_alike() {
-        for text in
-            ["vsock:16:5005", "unix:/run/s.sock", "unix:a:b", "tcp:127.0.0.1:5005", "tcp:[::1]:1"]
-        {
+        for text in [
+            "vsock:16:5005",
+            "unix:/run/s.sock",
+            "unix:a:b",
+            "tcp:127.0.0.1:5005",
+            "tcp:[::1]:1",
+            "vm:/run/a:b:1",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("vsock:16:5005".parse(), Ok(Address::Vsock { cid: 16, port: 5005 }));
@@ -122,6 +148,11 @@ mod tests {
             "tcp:localhost:1",
             "tcp:127.0.0.1",
             "tcp:127.0.0.1:70000",
+            "vm:",
+            "vm:5005",
+            "vm::5005",
+            "vm:/run/vm.sock",
+            "vm:/run/vm.sock:x",
             "http://x",
             "VSOCK:1:2",
             "/run/s.sock",

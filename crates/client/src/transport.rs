@@ -2,10 +2,11 @@
 //! transport carries safely. Called by [`crate::Client`]; trusts nothing.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_vsock::{VsockAddr, VsockStream};
 
@@ -35,8 +36,35 @@ pub(crate) async fn connect(address: &Address) -> io::Result<Box<dyn Transport>>
             stream.set_nodelay(true)?;
             Box::new(stream)
         }
+        Address::Vm { socket, port } => Box::new(emulated(socket, *port).await?),
     })
 }
+
+/// Connects to a port of an emulated machine: `CONNECT <port>` on its socket,
+/// `OK <its own port>` back, or an end when nothing listens there.
+async fn emulated(socket: &Path, port: u32) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(format!("CONNECT {port}\n").as_bytes()).await?;
+    let mut line = Vec::new();
+    // One by one: what follows the line is the service's.
+    while line.last() != Some(&b'\n') && line.len() < MAX_OK_LINE {
+        match stream.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
+        }
+    }
+    match line.strip_prefix(b"OK ").is_some_and(|rest| rest.ends_with(b"\n")) {
+        true => Ok(stream),
+        false => Err(io::Error::new(
+            io::ErrorKind::ConnectionRefused,
+            format!("nothing listens on vsock port {port} of the emulated enclave"),
+        )),
+    }
+}
+
+/// Longest line that a machine's socket answers with, in bytes.
+const MAX_OK_LINE: usize = 32;
 
 /// A stream that never hands its inner stream more than `max` bytes at once.
 struct SmallWrites<S> {
@@ -78,7 +106,46 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SmallWrites<S> {
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
-    use tokio::io::AsyncWriteExt as _;
+
+    /// Answers one connection's line with `answer`; returns the line.
+    async fn machine(
+        answer: &'static [u8],
+    ) -> (tempfile::TempDir, Address, tokio::task::JoinHandle<Vec<u8>>) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("vm.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut line = vec![0; 13];
+            stream.read_exact(&mut line).await.unwrap();
+            stream.write_all(answer).await.unwrap();
+            line
+        });
+        (dir, Address::Vm { socket, port: 5005 }, served)
+    }
+
+    #[tokio::test]
+    async fn a_port_of_an_emulated_enclave_is_asked_for_and_nothing_after_the_line_is_eaten() {
+        let (_dir, address, served) = machine(b"OK 1024\nhello").await;
+        let mut stream = connect(&address).await.unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "hello");
+        assert_eq!(served.await.unwrap(), b"CONNECT 5005\n");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_listens_on_is_refused() {
+        for answer in [&b""[..], b"OK", b"NO 1\n", &[b'x'; 100]] {
+            let (_dir, address, _served) = machine(answer).await;
+            let error = connect(&address).await.err().expect("must be refused");
+            assert!(
+                error.to_string().contains("5005")
+                    || error.kind() == io::ErrorKind::ConnectionReset,
+                "{error}"
+            );
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Sizes(Arc<Mutex<Vec<usize>>>);
