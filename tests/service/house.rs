@@ -36,14 +36,24 @@ pub const MASKED: &str = "name,pan,city\nA.L.,****1111,London\n\
 pub struct House {
     pub nitro: SimNitro,
     pub address: Address,
-
+    /// The image that the key policies name.
+    pub pcr0: String,
     /// KMS key of the customers' data; only the attested enclave may decrypt.
     pub customers: String,
     /// KMS key for re-encrypted data.
     pub archive: String,
     pub parent: SimCredentials,
     pub producer: SimCredentials,
-    _dir: tempfile::TempDir,
+    _kept: Box<dyn std::any::Any>,
+}
+
+/// What there is before there is a service: simulated Nitro, KMS keys that
+/// nobody may use yet, and the manifest that names them.
+pub struct Foundation {
+    pub nitro: SimNitro,
+    pub customers: String,
+    pub archive: String,
+    pub manifest: String,
 }
 
 /// What a test wants otherwise than usual.
@@ -75,35 +85,44 @@ impl House {
     }
 
     pub async fn built(plan: Plan) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let mut kms = SimKms::builder(REGION).account(ACCOUNT);
-        if let Some(names) = plan.names {
-            kms = kms.server_names(names);
-        }
-        let nitro = SimNitro::start(plan.nsm, kms, any).await.unwrap();
-        let policy = key_policy(&nitro.nsm.pcr_hex(0).unwrap());
-        let customers = nitro.kms.create_key(Some(&policy)).unwrap();
-        let archive = nitro.kms.create_key(Some(&policy)).unwrap();
-        let (parent, producer) =
-            (SimCredentials::long_term(PARENT), SimCredentials::long_term(PRODUCER));
-        nitro.kms.add_credentials(parent.clone()).unwrap();
-        nitro.kms.add_credentials(producer.clone()).unwrap();
-
-        let manifest = (plan.manifest)(manifest(&customers, &archive));
-        let manifest = Manifest::parse(&manifest).unwrap();
-        let road =
-            Road::new(Endpoint::Tcp(plan.kms.unwrap_or(nitro.kms.addr())), roots(&nitro.kms));
-        let service = Service::boot(manifest, nitro.nsm.clone(), road).await.unwrap();
+        let (kms, credentials) = (plan.kms, plan.credentials);
+        let found = Foundation::laid(plan).await;
+        let manifest = Manifest::parse(&found.manifest).unwrap();
+        let road = Road::new(
+            Endpoint::Tcp(kms.unwrap_or(found.nitro.kms.addr())),
+            roots(&found.nitro.kms),
+        );
+        let service = Service::boot(manifest, found.nitro.nsm.clone(), road).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("service.sock");
         let listener = Listener::Unix(tokio::net::UnixListener::bind(&socket).unwrap());
         tokio::spawn(serve(service.clone(), listener, std::future::pending()));
-        let address = Address::Unix(socket);
-        let house = Self { nitro, address, customers, archive, parent, producer, _dir: dir };
-        if plan.credentials {
+        let pcr0 = found.nitro.nsm.pcr_hex(0).unwrap();
+        let house = Self::around(found, Address::Unix(socket), pcr0, Box::new(dir));
+        if credentials {
             house.hand_in(&house.parent).await;
         }
         house
+    }
+
+    /// The house around a service at `address` whose image has `pcr0`: from now
+    /// on KMS lets it decrypt. `kept` is dropped with the house.
+    pub fn around(
+        found: Foundation,
+        address: Address,
+        pcr0: String,
+        kept: Box<dyn std::any::Any>,
+    ) -> Self {
+        let Foundation { nitro, customers, archive, .. } = found;
+        let policy = key_policy(&pcr0);
+        for key in [&customers, &archive] {
+            nitro.kms.put_key_policy(key, &policy).unwrap();
+        }
+        let (parent, producer) =
+            (SimCredentials::long_term(PARENT), SimCredentials::long_term(PRODUCER));
+        nitro.kms.add_credentials(parent.clone()).unwrap();
+        nitro.kms.add_credentials(producer.clone()).unwrap();
+        Self { nitro, address, pcr0, customers, archive, parent, producer, _kept: kept }
     }
 
     pub async fn client(&self) -> Client {
@@ -115,7 +134,7 @@ impl House {
     }
 
     pub fn verifier(&self) -> Verifier {
-        let pcr0 = self.nitro.nsm.pcr_hex(0).unwrap().parse::<PcrValue>().unwrap();
+        let pcr0 = self.pcr0.parse::<PcrValue>().unwrap();
         let policy = Policy { pcrs: BTreeMap::from([(0, vec![pcr0])]), ..Policy::default() };
         Verifier { root: TrustRoot::from_der(&self.nitro.nsm.trust_root_der()).unwrap(), policy }
     }
@@ -214,6 +233,21 @@ impl House {
             self.client().await.status().await.unwrap();
             body
         }
+    }
+}
+
+impl Foundation {
+    pub async fn laid(plan: Plan) -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut kms = SimKms::builder(REGION).account(ACCOUNT);
+        if let Some(names) = plan.names {
+            kms = kms.server_names(names);
+        }
+        let nitro = SimNitro::start(plan.nsm, kms, any).await.unwrap();
+        let customers = nitro.kms.create_key(None).unwrap();
+        let archive = nitro.kms.create_key(None).unwrap();
+        let manifest = (plan.manifest)(manifest(&customers, &archive));
+        Self { nitro, customers, archive, manifest }
     }
 }
 
