@@ -3,6 +3,7 @@
 //! Is handed its parts by whoever composes (`main`, the tests, the demo) and
 //! makes none itself.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -102,6 +103,7 @@ pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Fut
     let slots = Arc::new(Semaphore::new(service.manifest.limits.max_connections));
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut shutdown = pin!(shutdown);
+    let mut peers = Peers::default();
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => return,
@@ -116,6 +118,7 @@ pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Fut
                 continue;
             }
         };
+        peers.note(peer);
         let span = info_span!("connection", %peer);
         match Arc::clone(&slots).try_acquire_owned() {
             Ok(slot) => {
@@ -127,6 +130,22 @@ pub async fn serve(service: Arc<Service>, listener: Listener, shutdown: impl Fut
                 if let Ok(slot) = Arc::clone(&refusals).try_acquire_owned() {
                     tokio::spawn(turn_away(stream, peer, slot).instrument(span));
                 }
+            }
+        }
+    }
+}
+
+/// Who has connected so far. Each is logged once: the line is for whoever looks
+/// for a stranger, and a flood of connections must not become one of lines.
+#[derive(Default)]
+struct Peers(BTreeSet<Peer>);
+
+impl Peers {
+    fn note(&mut self, peer: Peer) {
+        if self.0.len() < MAX_PEERS && self.0.insert(peer) {
+            match peer {
+                Peer::Vsock(PARENT_CID) | Peer::Local => info!(%peer, "first connection"),
+                Peer::Vsock(_) => warn!(%peer, "first connection, and not from the parent"),
             }
         }
     }
@@ -180,6 +199,12 @@ async fn turn_away(stream: Stream, peer: Peer, _slot: OwnedSemaphorePermit) {
     let body = ErrorBody::new(ErrorCode::Busy, "all connections are taken; try again shortly");
     let _ = conn.send(FrameKind::Error, &body).await;
 }
+
+/// The parent's context id (AWS: always 3). Logged, never trusted.
+const PARENT_CID: u32 = 3;
+
+/// Most peers remembered.
+const MAX_PEERS: usize = 64;
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

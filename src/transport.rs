@@ -99,7 +99,7 @@ impl Listener {
 }
 
 /// Who connected, for the log. Never an identity: the parent can be anyone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
     /// A virtual machine, by its context id; 3 is the parent.
     Vsock(u32),

@@ -12,6 +12,8 @@
 
 #[path = "service/house.rs"]
 mod house;
+#[path = "service/raw.rs"]
+mod raw;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;

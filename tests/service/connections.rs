@@ -2,67 +2,12 @@
 
 use std::time::Duration;
 
-use strongroom_wire::frame::{PREFACE, encode_head};
-use strongroom_wire::{
-    Call, ErrorBody, ErrorCode, Event, FrameDecoder, FrameKind, Payload, Request, RequestId, Run,
-    Step, Trailer,
-};
+use strongroom_wire::frame::PREFACE;
+use strongroom_wire::{Call, ErrorCode, FrameKind, Run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use crate::house::{House, MASKED, Plan};
-
-async fn connect(house: &House) -> UnixStream {
-    let strongroom_client::Address::Unix(path) = &house.address else {
-        panic!("not a Unix socket")
-    };
-    UnixStream::connect(path).await.unwrap()
-}
-
-fn frame(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
-    [&encode_head(kind, payload.len()).unwrap()[..], payload].concat()
-}
-
-fn request(call: Call) -> Vec<u8> {
-    let request = Request { id: RequestId([1; 16]), deadline_ms: None, call };
-    frame(FrameKind::Request, &request.encode().unwrap())
-}
-
-fn run() -> Vec<u8> {
-    let args = [("tenant".to_owned(), "acme".to_owned())].into();
-    request(Call::Run(Run { job: "mask".into(), args, seal_to: None, nonce: None }))
-}
-
-fn end(bytes: usize) -> Vec<u8> {
-    frame(FrameKind::End, &Trailer { bytes: bytes as u64, records: None }.encode().unwrap())
-}
-
-/// Sends `bytes`, closes that half, and gives the kinds of the frames that come
-/// back and the last error among them.
-async fn talk(house: &House, bytes: &[u8]) -> (Vec<FrameKind>, Option<ErrorBody>) {
-    let mut stream = connect(house).await;
-    // The service may close before it has read everything.
-    let _ = stream.write_all(bytes).await;
-    let _ = stream.shutdown().await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let (mut decoder, mut rest) = (FrameDecoder::new(), answer.as_slice());
-    let (mut kinds, mut error) = (Vec::new(), None);
-    while let Ok(Step::Event { consumed, event }) = decoder.next(rest) {
-        match event {
-            Event::Data(_) => kinds.push(FrameKind::Data),
-            Event::Control(kind, cbor) => {
-                kinds.push(kind);
-                if kind == FrameKind::Error {
-                    error = Some(ErrorBody::decode(cbor).unwrap());
-                }
-            }
-        }
-        rest = &rest[consumed..];
-    }
-    house.client().await.status().await.unwrap();
-    (kinds, error)
-}
+use crate::raw::{connect, end, frame, request, run, talk};
 
 #[tokio::test]
 async fn what_is_no_request_is_answered_with_bad_request() {

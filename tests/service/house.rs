@@ -13,8 +13,10 @@ use strongroom::server::{Service, serve};
 use strongroom::transport::{Endpoint, Listener};
 use strongroom_client::attestation::{PcrValue, Policy, TrustRoot};
 use strongroom_client::{Address, Client, Credentials, Error, ErrorBody, Job, Summary, Verifier};
-use strongroom_envelope::DataKey;
-use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, Sealer};
+use strongroom_envelope::esdk::{
+    EncryptedDataKey, EncryptionContext, FrameLen, Header, Limits, Opener, Sealer,
+};
+use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_sim::kms::SimCredentials;
 use strongroom_sim::{SimKms, SimNitro, SimNsm, SimNsmBuilder};
 
@@ -269,6 +271,21 @@ pub fn seal(
     sealer.seal(plaintext, &mut message).unwrap();
     sealer.finish(&mut message).unwrap();
     message
+}
+
+/// Opens a message whole.
+pub fn open(message: &[u8], key: &DataKey) -> Vec<u8> {
+    let (header, at) = Header::parse(message, &Limits::default()).unwrap().unwrap();
+    let mut opener = Opener::new(header, key).unwrap();
+    let mut plaintext = SecretBuf::new();
+    let mut rest = &message[at..];
+    while !rest.is_empty() {
+        let opened = opener.open(rest, &mut plaintext, 1 << 20).unwrap();
+        assert!(opened > 0, "the message ends within a frame");
+        rest = &rest[opened..];
+    }
+    opener.finish().unwrap();
+    plaintext.expose().to_vec()
 }
 
 pub fn on_the_wire(credentials: &SimCredentials) -> Credentials {
