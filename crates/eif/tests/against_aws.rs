@@ -1,0 +1,165 @@
+//! Against AWS's own builder and reader (`tests/oracles/eif`): the same parts
+//! give the same bytes, and each reads what the other wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    missing_docs
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use strongroom_eif::cpio::Archive;
+use strongroom_eif::{Architecture, BuildMetadata, Builder, Image, Metadata, SigningKey};
+
+/// Parts of an image, as files too.
+struct Parts {
+    dir: tempfile::TempDir,
+    kernel: Vec<u8>,
+    ramdisks: Vec<Vec<u8>>,
+    metadata: Metadata,
+}
+
+const CMDLINE: &str = "reboot=k panic=30 console=ttyS0";
+
+fn oracle(args: &[&str]) -> Option<Value> {
+    let Some(program) = std::env::var_os("STRONGROOM_EIF_ORACLE") else {
+        eprintln!("skipped: STRONGROOM_EIF_ORACLE names no program; `tests/run` builds it");
+        return None;
+    };
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+impl Parts {
+    fn new() -> Self {
+        let mut archive = Archive::default();
+        archive.file("init", 0o755, &[7; 100_000]).unwrap();
+        archive.folder("dev").unwrap();
+        let metadata = Metadata {
+            image_name: "strongroom".into(),
+            image_version: "1.2".into(),
+            build_metadata: BuildMetadata {
+                build_time: "1970-01-01T00:00:00Z".into(),
+                build_tool: "strongroomctl".into(),
+                build_tool_version: "0".into(),
+                operating_system: "none".into(),
+                kernel_version: "6.12".into(),
+            },
+            docker_info: Value::Null,
+            custom_metadata: serde_json::json!({ "z": 1, "a": [true, null] }),
+        };
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            kernel: (0..=255).cycle().take(70_001).collect(),
+            ramdisks: vec![archive.write().unwrap(), b"second".to_vec(), Vec::new()],
+            metadata,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> String {
+        std::fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+
+    fn ours(&self, signer: Option<&SigningKey>) -> Vec<u8> {
+        let builder = Builder {
+            architecture: Architecture::X86_64,
+            kernel: &self.kernel,
+            cmdline: CMDLINE,
+            ramdisks: self.ramdisks.iter().map(Vec::as_slice).collect(),
+            metadata: &self.metadata,
+        };
+        builder.build(signer).unwrap()
+    }
+
+    /// What AWS's builder makes of the same parts, and the PCRs that it prints.
+    fn theirs(&self, certificate: &str, key: &str) -> Option<(Vec<u8>, Value)> {
+        let kernel = self.file("kernel", &self.kernel);
+        let metadata = self.file("metadata.json", &serde_json::to_vec(&self.metadata).unwrap());
+        let out = self.path("theirs.eif");
+        let ramdisks: Vec<_> = (0..)
+            .zip(&self.ramdisks)
+            .map(|(n, data): (u8, _)| self.file(&format!("ramdisk{n}"), data))
+            .collect();
+        let mut args = vec!["build", &out, &kernel, CMDLINE, &metadata, certificate, key];
+        args.extend(ramdisks.iter().map(String::as_str));
+        let printed = oracle(&args)?;
+        Some((std::fs::read(out).unwrap(), printed))
+    }
+}
+
+fn assert_same_pcrs(ours: &Image<'_>, theirs: &Value) {
+    let mut count = 0;
+    for (index, pcr) in ours.measurements().by_index() {
+        let hex: String = pcr.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(theirs[format!("PCR{index}")], hex, "PCR{index}");
+        count += 1;
+    }
+    let listed = theirs.as_object().unwrap().keys().filter(|key| key.starts_with("PCR")).count();
+    assert_eq!(listed, count);
+}
+
+#[test]
+fn an_unsigned_image_is_byte_for_byte_what_aws_writes() {
+    let parts = Parts::new();
+    let Some((theirs, printed)) = parts.theirs("-", "-") else { return };
+    let ours = parts.ours(None);
+    assert!(ours == theirs, "the files differ");
+    assert_same_pcrs(&Image::parse(&ours).unwrap(), &printed);
+}
+
+#[test]
+fn signed_images_verify_on_both_sides_and_differ_in_the_random_signature_alone() {
+    for curve in ["prime256v1", "secp384r1", "secp521r1"] {
+        let parts = Parts::new();
+        let (key, certificate) = (parts.path("key.pem"), parts.path("certificate.pem"));
+        let openssl = |args: &[&str]| {
+            assert!(Command::new("openssl").args(args).output().unwrap().status.success())
+        };
+        openssl(&["ecparam", "-name", curve, "-genkey", "-noout", "-out", &key]);
+        openssl(&[
+            "req",
+            "-new",
+            "-x509",
+            "-key",
+            &key,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=x",
+            "-out",
+            &certificate,
+        ]);
+        let Some((theirs, printed)) = parts.theirs(&certificate, &key) else { return };
+
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let read = |path: &str| std::fs::read(PathBuf::from(path)).unwrap();
+        let signer = SigningKey::from_pem(&read(&certificate), &read(&key), now).unwrap();
+        let ours = parts.ours(Some(&signer));
+        for file in [&ours, &theirs] {
+            let image = Image::parse(file).unwrap();
+            image.signature().unwrap().unwrap().verify(&image.measurements().pcr0, now).unwrap();
+            assert_same_pcrs(&image, &printed);
+        }
+        let path = parts.file("ours.eif", &ours);
+        let described = oracle(&["describe", &path]).unwrap();
+        assert_eq!(
+            (&described["CheckCRC"], &described["SignatureCheck"]),
+            (&true.into(), &true.into())
+        );
+        assert_same_pcrs(&Image::parse(&ours).unwrap(), &described);
+        assert_eq!(ours.len() / 64, theirs.len() / 64, "integers' encodings vary by some bytes");
+        assert!(Path::new(&path).exists());
+    }
+}
