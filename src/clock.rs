@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_module_with_the_same_time_passes_and_one_an_hour_off_does_not() {
-        let now_ms = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let now_ms = || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            u64::try_from(now.as_millis()).unwrap()
+        };
         let nsm = strongroom_sim::SimNsm::builder().build().unwrap();
         assert!(check(&nsm).is_ok());
         for hour in [-3_600_000_i64, 3_600_000] {

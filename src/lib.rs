@@ -8,14 +8,19 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main ─▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
+//! main ─▶ enclave ─▶ init · sandbox · entropy
+//!            └▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
 //!                                                                 nsm · clock · manifest · budget · error · telemetry
 //! ```
+#![deny(unsafe_code)]
 
 pub mod budget;
 pub mod clock;
 pub mod connection;
+pub mod enclave;
+pub mod entropy;
 pub mod error;
+mod init;
 pub mod job;
 pub mod keys;
 pub mod manifest;
@@ -23,6 +28,7 @@ pub mod nsm;
 pub mod operation;
 pub mod output;
 pub mod request;
+pub mod sandbox;
 pub mod server;
 pub mod telemetry;
 pub mod transport;

@@ -18,6 +18,9 @@ pub use types::{ByteCount, JobName, KeyArn, MaskRule, Region, Template, UnknownC
 /// A manifest that has passed every check.
 #[derive(Debug)]
 pub struct Manifest {
+    /// Memory that the enclave is started with, in MiB. For who builds and starts
+    /// the image; the service takes what it gets.
+    pub memory_mib: u32,
     /// Whether jobs run when the enclave is in debug mode.
     pub allow_debug: bool,
     /// Port of the vsock listener.

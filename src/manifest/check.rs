@@ -38,6 +38,7 @@ impl TryFrom<Manifest> for super::Manifest {
             ));
         }
         Ok(Self {
+            memory_mib: raw.enclave.memory_mib,
             allow_debug: raw.enclave.allow_debug,
             vsock_port: raw.listen.vsock_port,
             limits,
