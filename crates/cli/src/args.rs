@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use strongroom_client::Address;
 
 use crate::commands::{
-    attest, call, credentials, demo, dev, encrypt, keygen, open, status, verify,
+    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, open, policy, status,
+    verify,
 };
 use crate::error::CliError;
 
@@ -46,12 +47,19 @@ pub(crate) enum Command {
     Keygen(keygen::Args),
     /// Open a stored sealed result
     Open(open::Args),
+    /// Build and describe enclave images, and print the key policies that name them
+    Image(image::Args),
+    /// Look for holes in a KMS key policy
+    Policy(policy::Args),
+    /// Boot an enclave image in an emulated Nitro machine until Ctrl-C
+    Emulate(emulate::Args),
 }
 
 /// Where the service is.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServiceArgs {
-    /// Address of the service: vsock:CID:PORT, unix:PATH or tcp:IP:PORT
+    /// Address of the service: vsock:CID:PORT, unix:PATH, tcp:IP:PORT, or
+    /// vm:SOCKET:PORT of an emulated enclave
     #[arg(long = "to", value_name = "ADDRESS")]
     pub(crate) address: Address,
 }

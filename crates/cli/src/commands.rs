@@ -5,9 +5,12 @@ pub(crate) mod call;
 pub(crate) mod credentials;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod emulate;
 pub(crate) mod encrypt;
+pub(crate) mod image;
 pub(crate) mod keygen;
 pub(crate) mod open;
+pub(crate) mod policy;
 pub(crate) mod status;
 pub(crate) mod verify;
 
@@ -27,5 +30,8 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), CliErro
         Command::Encrypt(args) => encrypt::run(args, output).await,
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Open(args) => open::run(args, output).await,
+        Command::Image(args) => image::run(args, output),
+        Command::Policy(args) => policy::run(args, output),
+        Command::Emulate(args) => emulate::run(&args, output).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The one place that reads the environment: AWS credentials under the names
 //! that AWS's own tools use, and whether colours are unwanted.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -53,6 +54,11 @@ pub(crate) fn unix_seconds(text: &str) -> Option<u64> {
 pub(crate) fn iso_8601(unix_seconds: u64) -> Option<String> {
     let time: SystemTime = UNIX_EPOCH.checked_add(Duration::from_secs(unix_seconds))?;
     DateTime::from(time).fmt(Format::DateTime).ok()
+}
+
+/// The QEMU to emulate with: `STRONGROOM_QEMU`.
+pub(crate) fn qemu() -> Option<PathBuf> {
+    variable("STRONGROOM_QEMU").map(PathBuf::from)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one reader of the environment")]

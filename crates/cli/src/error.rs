@@ -72,6 +72,12 @@ pub(crate) enum CliError {
     FolderTaken { path: PathBuf },
     #[error("another dev runs in {}", path.display())]
     FolderInUse { path: PathBuf },
+    #[error("{0}")]
+    Image(String),
+    #[error("{0}")]
+    Emulator(String),
+    #[error("the policy has {0}")]
+    PolicyHoles(String),
     #[error("interrupted: the command did not come to its end")]
     Interrupted,
     #[error("{0}")]
@@ -107,6 +113,9 @@ impl CliError {
             Self::Sim(_) => "simulator",
             Self::Boot(_) => "boot",
             Self::FolderTaken { .. } | Self::FolderInUse { .. } => "folder",
+            Self::Image(_) => "image",
+            Self::Emulator(_) => "emulator",
+            Self::PolicyHoles(_) => "policy-holes",
             Self::Interrupted => "interrupted",
             Self::Internal(_) => "internal",
             Self::Demo { .. } => "demo-failed",

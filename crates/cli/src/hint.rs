@@ -13,9 +13,13 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
     match error {
         CliError::File { source, .. } => Some(of_file(source.kind())),
         CliError::FileTooLarge { .. } => Some("this is another kind of file"),
-        CliError::Stdout(_) | CliError::Address(_) | CliError::Usage(_) | CliError::Interrupted => {
-            None
-        }
+        CliError::Stdout(_)
+        | CliError::Address(_)
+        | CliError::Usage(_)
+        | CliError::Image(_)
+        | CliError::Emulator(_)
+        | CliError::PolicyHoles(_)
+        | CliError::Interrupted => None,
         CliError::Document(error) => of_document(error.code()),
         CliError::Root { .. } => {
             Some("give the root certificate in PEM or DER, or leave --trust-root out for Amazon's")

@@ -64,7 +64,7 @@ async fn run_until_told(command: Command, output: Output) -> Result<(), CliError
     let unheard = |_| CliError::Internal("signals cannot be waited for");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
-    let endless = matches!(command, Command::Dev(_));
+    let endless = matches!(command, Command::Dev(_) | Command::Emulate(_));
     // A task of its own: one that blocks does not keep signals from being heard.
     let mut task = tokio::spawn(async move { commands::run(command, &output).await });
     tokio::select! {

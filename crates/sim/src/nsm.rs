@@ -92,17 +92,22 @@ impl SimNsm {
         lock(&self.pcrs).lock_range(range)
     }
 
-    fn name(&self) -> ModuleName<'_> {
-        ModuleName {
-            region: &self.region,
-            instance_id: &self.instance_id,
-            module_id: &self.module_id,
-        }
+    /// What the module's clock says, unix milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        (self.clock)()
     }
-}
 
-impl Nsm for SimNsm {
-    fn attest(&self, request: &AttestationRequest<'_>) -> Result<Vec<u8>, NsmError> {
+    /// A document as of `now_ms` (unix milliseconds) instead of the module's
+    /// own time: what a module with a wrong clock gives.
+    ///
+    /// # Errors
+    /// [`NsmError::Refused`] when a field or the whole request is too long.
+    pub fn attest_at(
+        &self,
+        request: &AttestationRequest<'_>,
+        now_ms: u64,
+    ) -> Result<Vec<u8>, NsmError> {
         let fields = [request.public_key, request.user_data, request.nonce];
         if fields.iter().flatten().any(|field| field.len() > MAX_FIELD_LEN) {
             return Err(NsmError::Refused("InvalidArgument"));
@@ -110,7 +115,6 @@ impl Nsm for SimNsm {
         if document::request_len(request)? > MAX_REQUEST_LEN {
             return Err(NsmError::Refused("InputTooLarge"));
         }
-        let now_ms = (self.clock)();
         let mut chain = lock(&self.chain);
         if !chain.serves(now_ms / 1000) {
             *chain = Chain::issue(&self.ca, &self.name(), now_ms / 1000)
@@ -124,6 +128,20 @@ impl Nsm for SimNsm {
             request,
         };
         document::sign(&content, &chain, self.form)
+    }
+
+    fn name(&self) -> ModuleName<'_> {
+        ModuleName {
+            region: &self.region,
+            instance_id: &self.instance_id,
+            module_id: &self.module_id,
+        }
+    }
+}
+
+impl Nsm for SimNsm {
+    fn attest(&self, request: &AttestationRequest<'_>) -> Result<Vec<u8>, NsmError> {
+        self.attest_at(request, self.now_ms())
     }
 
     fn describe_pcr(&self, index: u8) -> Result<PcrState, NsmError> {

@@ -1,0 +1,34 @@
+//! What goes into an image, and where.
+//!
+//! The first ramdisk, which PCR1 covers, is the program: the static binary as
+//! `/init`, kernel modules, and the folders that it mounts on. The second, which
+//! PCR2 covers, is the policy: the manifest, and files that are given. So two
+//! images of one release differ in PCR2 and PCR0 alone.
+
+use strongroom_eif::cpio::{Archive, CpioError};
+
+use super::build::Parts;
+
+/// Both ramdisks.
+pub(super) fn ramdisks(parts: &Parts) -> Result<[Vec<u8>; 2], CpioError> {
+    let mut program = Archive::default();
+    program.file("init", 0o755, &parts.binary)?;
+    for folder in ["dev", "proc", "sys"] {
+        program.folder(folder)?;
+    }
+    let modules: Vec<String> =
+        parts.modules.iter().map(|(name, _)| format!("modules/{name}")).collect();
+    for (path, (_, module)) in modules.iter().zip(&parts.modules) {
+        program.file(path, 0o400, module)?;
+    }
+    let order: String = parts.modules.iter().map(|(name, _)| format!("{name}\n")).collect();
+    if !order.is_empty() {
+        program.file("modules/order", 0o400, order.as_bytes())?;
+    }
+    let mut policy = Archive::default();
+    policy.file("enclave.eif.toml", 0o444, &parts.manifest)?;
+    for (path, data) in &parts.extra {
+        policy.file(path, 0o444, data)?;
+    }
+    Ok([program.write()?, policy.write()?])
+}

@@ -1,0 +1,137 @@
+//! What a booted enclave is for, and what it costs.
+
+use std::time::Instant;
+
+use strongroom_client::attestation::PcrValue;
+use strongroom_client::{Job, RecipientSecretKey};
+use strongroom_envelope::esdk::{Header, Limits};
+
+use crate::booted::{Booted, Image, Wish};
+use crate::house::{ACME, CUSTOMERS, House, MASKED, Plan, mask};
+use crate::parts::parts;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booted_enclave_masks_as_the_simulated_one_does_byte_for_byte() {
+    let Some(booted) = Booted::usual().await else { return };
+    let masked = booted.house.mask(&booted.house.acme().await).await.unwrap();
+    eprintln!("start of the machine to the first answered mask: {:.2?}", booted.started.elapsed());
+    assert_eq!(masked, MASKED);
+
+    let simulated = House::new().await;
+    let mut csv = String::from("city,pan,email,name\n");
+    for row in 0..5000 {
+        csv += &format!("\"York, {row}\",411111111111{row:04},a@b.example,Grace {row} Hopper\n");
+    }
+    for frame in [512, 4096, 1 << 20] {
+        let [there, here] = [&simulated, &booted.house].map(|house| {
+            let csv = &csv;
+            async move {
+                let message = house.encrypt(&house.customers, &ACME, csv.as_bytes(), frame).await;
+                house.mask(&message).await.unwrap()
+            }
+        });
+        assert!(there.await == here.await, "frames of {frame}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booted_enclave_reencrypts_and_seals_and_attests_the_image_that_was_built() {
+    let Some(booted) = Booted::usual().await else { return };
+    let house = &booted.house;
+
+    let document = house.client().await.attest(&house.verifier()).await.unwrap();
+    for index in [0, 1, 2] {
+        let built: PcrValue = booted.pcr(index).parse().unwrap();
+        assert_eq!(document.pcr(index), Some(&built), "PCR{index}");
+    }
+
+    let job = Job::new("rotate").arg("tenant", "acme");
+    let (rotated, _) = house.run(&job, &house.acme().await).await.unwrap();
+    let (header, _) = Header::parse(&rotated, &Limits::default()).unwrap().unwrap();
+    let encrypted = &header.encrypted_data_keys()[0];
+    assert_eq!(encrypted.provider_info, house.archive.as_bytes());
+    let open_policy =
+        crate::house::key_policy("").replace("StringEqualsIgnoreCase", "StringNotEquals");
+    house.nitro.kms.put_key_policy(&house.archive, &open_policy).unwrap();
+    let key = house.decrypt_data_key(&house.parent, encrypted, header.encryption_context()).await;
+    assert_eq!(crate::house::open(&rotated, &key.unwrap()), CUSTOMERS.as_bytes());
+
+    let (secret, _) = RecipientSecretKey::generate().unwrap();
+    let (job, mut output) = (Job::new("export").arg("tenant", "acme"), Vec::new());
+    let message = house.acme().await;
+    let mut client = house.client().await;
+    client
+        .run_sealed(&job, &secret, &house.verifier(), message.as_slice(), &mut output)
+        .await
+        .unwrap();
+    assert_eq!(output, CUSTOMERS.as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_manifest_is_another_image_and_the_same_parts_are_the_same() {
+    let Some(parts) = parts() else { return };
+    let (one, other) =
+        (Image::build(&parts, Wish::default()).await, Image::build(&parts, Wish::default()).await);
+    // Each has KMS keys and roots of its own, so the second ramdisk differs alone.
+    assert_eq!(one.pcr(1), other.pcr(1));
+    assert!(one.pcr(0) != other.pcr(0) && one.pcr(2) != other.pcr(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gibibyte_streams_through_a_machine_of_128_mib() {
+    let slow = |text: String| text.replace("deadline_secs = 20", "deadline_secs = 600");
+    let plan = Plan { manifest: slow, ..Plan::default() };
+    let Some(booted) = Booted::wished(Wish { plan, ..Wish::default() }).await else { return };
+    let house = &booted.house;
+    let row = "Grace Hopper,4111111111111111,g@h.example,New York\n";
+    let mut csv = String::from("name,pan,email,city\n");
+    let rows = (GIB - csv.len()) / row.len() + 1;
+    csv.extend(std::iter::repeat_n(row, rows));
+    let message = house.encrypt(&house.customers, &ACME, csv.as_bytes(), 1 << 16).await;
+    let plain = csv.len();
+    drop(csv);
+    let begun = Instant::now();
+    let mut masked = Counting::default();
+    let mut client = house.client().await;
+    let summary = client.run(&mask("acme"), message.as_slice(), &mut masked).await.unwrap();
+    let took = begun.elapsed();
+    eprintln!(
+        "{plain} bytes masked in {took:.1?} ({:.0} MB/s)",
+        plain as f64 / 1e6 / took.as_secs_f64()
+    );
+    assert_eq!(summary.records, Some(rows as u64));
+    assert_eq!(masked.bytes, "name,pan,city\n".len() + rows * "G.H.,****1111,New York\n".len());
+    // It goes on afterwards.
+    assert_eq!(house.mask(&house.acme().await).await.unwrap(), MASKED);
+}
+
+/// A sink that keeps the number of bytes alone.
+#[derive(Default)]
+struct Counting {
+    bytes: usize,
+}
+
+impl tokio::io::AsyncWrite for Counting {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.bytes += buf.len();
+        std::task::Poll::Ready(Ok(buf.len()))
+    }
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+const GIB: usize = 1 << 30;
