@@ -26,7 +26,8 @@ pub enum EifError {
     /// Too few or too many sections.
     #[error("the image has {0} sections; 2 to 32 are possible")]
     SectionCount(u16),
-    /// A section where the header and the section disagree, or that overlaps.
+    /// A section where the header and the section disagree, or that overlaps
+    /// another or leaves a gap.
     #[error("section {index} {problem}")]
     Section {
         /// Its place in the header's table, from 0.

@@ -109,37 +109,31 @@ impl<'a> Image<'a> {
     }
 }
 
-/// The sections of a file in the order of its table, whose data do not overlap
-/// and leave no byte of the file out.
+/// The sections of a file, which follow one another and leave no byte of it out.
+///
+/// The table must have them in that order. AWS's reader does not look at the
+/// table, so another order in there would give other PCRs here than there.
 fn sections<'a>(file: &'a [u8], header: &Header) -> Result<Vec<(SectionType, &'a [u8])>, EifError> {
     let mut sections = Vec::with_capacity(header.sections.len());
-    let mut spans = Vec::with_capacity(header.sections.len());
+    let mut at = HEADER_LEN;
     for (index, &(offset, size)) in header.sections.iter().enumerate() {
         let broken = |problem| EifError::Section { index, problem };
-        let start = usize::try_from(offset).map_err(|_| broken(PAST_END))?;
-        let head = start
-            .checked_add(SECTION_HEADER_LEN)
-            .and_then(|end| file.get(start..end))
-            .and_then(<[u8]>::first_chunk)
-            .ok_or(EifError::Short(PAST_END_OF_FILE))?;
+        if usize::try_from(offset) != Ok(at) {
+            return Err(broken("does not begin where the one before it ends"));
+        }
+        let (head, rest) = file
+            .get(at..)
+            .and_then(<[u8]>::split_first_chunk::<SECTION_HEADER_LEN>)
+            .ok_or(EifError::Short(PAST_END))?;
         let (kind, len) = read_section_header(index, head)?;
         if len != size {
             return Err(broken("is of another length than the image's header says"));
         }
-        let data = start.saturating_add(SECTION_HEADER_LEN);
-        let end = usize::try_from(len).ok().and_then(|len| data.checked_add(len));
-        let end = end.ok_or(broken(PAST_END))?;
-        sections.push((kind, file.get(data..end).ok_or(EifError::Short(PAST_END_OF_FILE))?));
-        spans.push((start, end, index));
-    }
-    spans.sort_unstable();
-    let mut at = HEADER_LEN;
-    for (start, end, index) in spans {
-        if start != at {
-            let problem = "does not begin where the one before it in the file ends";
-            return Err(EifError::Section { index, problem });
-        }
-        at = end;
+        let data = usize::try_from(len).ok().and_then(|len| rest.get(..len));
+        let data = data.ok_or(EifError::Short(PAST_END))?;
+        sections.push((kind, data));
+        // Both lie within the file.
+        at = at.saturating_add(SECTION_HEADER_LEN).saturating_add(data.len());
     }
     match at == file.len() {
         true => Ok(sections),
@@ -206,8 +200,7 @@ fn once<T>(slot: &mut Option<T>, value: T, twice: &'static str) -> Result<(), Ei
     }
 }
 
-const PAST_END: &str = "lies beyond what a file can hold";
-const PAST_END_OF_FILE: &str = "a section goes past the end of the file";
+const PAST_END: &str = "a section goes past the end of the file";
 
 /// Longest signature section, in bytes (AWS's own limit).
 pub(crate) const MAX_SIGNATURE_LEN: usize = 32_768;

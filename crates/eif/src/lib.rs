@@ -22,6 +22,7 @@ mod image;
 pub mod kernel;
 mod measure;
 mod metadata;
+mod pem;
 mod signature;
 mod signing;
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_cbor::Value;
 
 use crate::measure::pcr;
+use crate::pem;
 
 /// A signature section that was read. Verify it before believing it.
 #[derive(Clone, Debug)]
@@ -196,21 +197,19 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, &'static str> {
-        let text = std::str::from_utf8(pem).map_err(|_| NOT_PEM)?;
-        let start = text.find("-----BEGIN CERTIFICATE-----").ok_or(NOT_PEM)?;
-        let end = text.find(END).and_then(|at| at.checked_add(END.len())).ok_or(NOT_PEM)?;
-        let block = text.get(start..end).ok_or(NOT_PEM)?;
-        let (_, der) = der::pem::decode_vec(block.as_bytes()).map_err(|_| NOT_PEM)?;
+        // OpenSSL takes the first certificate, by whichever of its three labels.
+        let der = pem::first_block(pem, "CERTIFICATE")
+            .ok_or("is not in PEM, or not the first thing in its file")?;
         let certificate =
             x509_cert::Certificate::from_der(&der).map_err(|_| "is no X.509 certificate")?;
         // PCR8 is over the DER as AWS's tools write it: the encoding itself.
-        if certificate.to_der().ok().as_ref() != Some(&der) {
+        if certificate.to_der().ok().as_ref() != Some(&*der) {
             return Err("is not in DER");
         }
         let tbs = certificate.tbs_certificate();
         let key = tbs.subject_public_key_info();
         let curve = key.algorithm.parameters.as_ref().and_then(|any| any.decode_as().ok());
-        let curve = match curve {
+        let curve = match curve.filter(|_| key.algorithm.oid == EC_PUBLIC_KEY) {
             Some(P256) => Curve::P256,
             Some(P384) => Curve::P384,
             Some(P521) => Curve::P521,
@@ -224,7 +223,7 @@ impl Certificate {
             curve,
             not_before: validity.not_before.to_unix_duration().as_secs(),
             not_after: validity.not_after.to_unix_duration().as_secs(),
-            der,
+            der: der.to_vec(),
         })
     }
 
@@ -251,8 +250,7 @@ impl Certificate {
     }
 }
 
-const NOT_PEM: &str = "is not in PEM";
-const END: &str = "-----END CERTIFICATE-----";
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");

@@ -4,10 +4,10 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::error::EifError;
 use crate::image::MAX_SIGNATURE_LEN;
+use crate::pem;
 use crate::signature::{Certificate, Curve, Payload, Section, to_be_signed};
 
 /// A private key and the certificate of its public key.
@@ -54,10 +54,7 @@ impl SigningKey {
     pub fn from_pem(certificate: &[u8], key: &[u8], now: u64) -> Result<Self, SigningError> {
         let parsed = Certificate::from_pem(certificate).map_err(SigningError::Certificate)?;
         parsed.check_validity(now).map_err(SigningError::Validity)?;
-        let der = Zeroizing::new(private_key_der(key).ok_or(SigningError::Key)?);
-        let key = EcdsaKeyPair::from_private_key_der(parsed.curve().signing(), &der);
-        // Of another curve than the certificate's: not its key either way.
-        let key = key.map_err(|_| SigningError::Key)?;
+        let key = private_key(key, parsed.curve())?;
         if key.public_key().as_ref() != parsed.public_key() {
             return Err(SigningError::Mismatch);
         }
@@ -101,13 +98,13 @@ fn cbor<T: Serialize>(value: &T) -> Result<Vec<u8>, SigningError> {
     serde_cbor::to_vec(value).map_err(|_| EifError::TooLarge("signature section").into())
 }
 
-/// The DER of the first private key in a PEM file; `openssl ecparam -genkey`
-/// puts the curve's name before it.
-fn private_key_der(pem: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(pem).ok()?;
-    ["EC PRIVATE KEY", "PRIVATE KEY"].iter().find_map(|label| {
-        let start = text.find(&format!("-----BEGIN {label}-----"))?;
-        let (found, der) = der::pem::decode_vec(text.get(start..)?.trim_end().as_bytes()).ok()?;
-        (found == *label).then_some(der)
+/// The key in a PEM file; `openssl ecparam -genkey` puts the curve's name before it.
+fn private_key(file: &[u8], curve: Curve) -> Result<EcdsaKeyPair, SigningError> {
+    let der = ["EC PRIVATE KEY", "PRIVATE KEY"].iter().find_map(|label| pem::block(file, label));
+    let der = der.ok_or(SigningError::Key)?;
+    let read = |curve: Curve| EcdsaKeyPair::from_private_key_der(curve.signing(), &der);
+    read(curve).map_err(|_| {
+        let sound = [Curve::P256, Curve::P384, Curve::P521].map(read).iter().any(Result::is_ok);
+        if sound { SigningError::Mismatch } else { SigningError::Key }
     })
 }
