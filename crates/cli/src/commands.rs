@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), CliErro
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Open(args) => open::run(args, output).await,
         Command::Image(args) => image::run(args, output),
-        Command::Policy(args) => policy::run(args, output),
+        Command::Policy(args) => policy::run(&args, output),
         Command::Emulate(args) => emulate::run(&args, output).await,
     }
 }

@@ -76,8 +76,10 @@ pub(crate) enum CliError {
     Image(String),
     #[error("{0}")]
     Emulator(String),
-    #[error("the policy has {0}")]
-    PolicyHoles(String),
+    #[error("{0}")]
+    Policy(String),
+    #[error("the key policy has holes: {0} found")]
+    PolicyHoles(usize),
     #[error("interrupted: the command did not come to its end")]
     Interrupted,
     #[error("{0}")]
@@ -115,6 +117,7 @@ impl CliError {
             Self::FolderTaken { .. } | Self::FolderInUse { .. } => "folder",
             Self::Image(_) => "image",
             Self::Emulator(_) => "emulator",
+            Self::Policy(_) => "policy",
             Self::PolicyHoles(_) => "policy-holes",
             Self::Interrupted => "interrupted",
             Self::Internal(_) => "internal",

@@ -18,6 +18,7 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
         | CliError::Usage(_)
         | CliError::Image(_)
         | CliError::Emulator(_)
+        | CliError::Policy(_)
         | CliError::PolicyHoles(_)
         | CliError::Interrupted => None,
         CliError::Document(error) => of_document(error.code()),

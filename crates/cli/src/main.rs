@@ -17,6 +17,7 @@ mod error;
 mod files;
 mod hint;
 mod output;
+mod policy;
 mod producer;
 mod progress;
 mod service;

@@ -22,18 +22,18 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build an enclave image from a static binary, a manifest and a kernel
-    Build(build::Args),
+    Build(Box<build::Args>),
     /// Print the PCRs, sizes and contents of an image, whoever built it
     Describe(describe::Args),
     /// Print the KMS key policy that lets these images, and nobody else, decrypt
-    Policy(policy::Args),
+    Policy(Box<policy::Args>),
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> Result<(), CliError> {
     match args.command {
         Command::Build(args) => build::run(&args, output),
         Command::Describe(args) => describe::run(&args, output),
-        Command::Policy(args) => policy::run(args, output),
+        Command::Policy(args) => policy::run(*args, output),
     }
 }
 
