@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use strongroom_client::attestation::PcrValue;
 use strongroom_client::{Job, RecipientSecretKey};
-use strongroom_envelope::esdk::{Header, Limits};
+use strongroom_envelope::esdk::{EncryptionContext, Header, Limits};
 
 use crate::booted::{Booted, Image, Wish};
-use crate::house::{ACME, CUSTOMERS, House, MASKED, Plan, mask};
+use crate::house::{ACME, CUSTOMERS, House, MASKED, PARENT, PRODUCER, Plan, mask};
 use crate::parts::parts;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +65,33 @@ async fn a_booted_enclave_reencrypts_and_seals_and_attests_the_image_that_was_bu
         .await
         .unwrap();
     assert_eq!(output, CUSTOMERS.as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_that_strongroomctl_writes_lets_this_image_in_and_no_other() {
+    let Some((parts, booted)) = parts().zip(Booted::usual().await) else { return };
+    let house = &booted.house;
+    let policy = |pcr0s: &[&str]| {
+        let mut args = vec!["image", "policy", "--role", PARENT, "--producer", PRODUCER];
+        args.extend(pcr0s.iter().flat_map(|pcr0| ["--pcr0", *pcr0]));
+        parts.strongroomctl(&args)
+    };
+    let (this, other) = (booted.pcr(0), "ab".repeat(48));
+    for (images, lets) in [(&[&*this][..], true), (&[&*other], false), (&[&*other, &*this], true)] {
+        house.nitro.kms.put_key_policy(&house.customers, &policy(images)).unwrap();
+        let message = house.acme().await;
+        match lets {
+            true => assert_eq!(house.mask(&message).await.unwrap(), MASKED),
+            false => {
+                let refused = house.refusal(&mask("acme"), &message).await;
+                assert_eq!(refused.kms.unwrap().code, "AccessDeniedException");
+            }
+        }
+        // Without an enclave, the parent's role gets nothing from either.
+        let (_, encrypted) = house.data_key(&house.customers, &ACME).await;
+        let context = EncryptionContext::new(ACME).unwrap();
+        assert!(house.decrypt_data_key(&house.parent, &encrypted, &context).await.is_none());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

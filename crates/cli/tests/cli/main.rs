@@ -13,6 +13,7 @@ mod demo;
 mod develop;
 mod folder;
 mod hints;
+mod image;
 mod interrupt;
 mod keys;
 mod program;
