@@ -37,6 +37,11 @@ enum StartError {
     Manifest(#[from] ManifestError),
     #[error("the Nitro Secure Module did not answer within {} s", NSM_TIMEOUT.as_secs())]
     NsmTimeout,
+    #[error(
+        "the PCRs and the recipient key pair were not there within {} s",
+        BOOT_TIMEOUT.as_secs()
+    )]
+    BootTimeout,
     #[error(transparent)]
     Nsm(#[from] NsmError),
     #[error("the Nitro Secure Module is not as Nitro has it: {0}")]
@@ -101,7 +106,10 @@ fn serve<E: std::fmt::Display>(
     // Threads inherit what their maker has, so before any is made.
     sandbox::drop_capabilities()?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
-    listen(&runtime, manifest, nsm, roots)
+    let ended = listen(&runtime, manifest, nsm, roots);
+    // Dropped, it would wait for a thread that waits for the module.
+    runtime.shutdown_background();
+    ended
 }
 
 fn listen(
@@ -116,7 +124,7 @@ fn listen(
         let boot = Service::boot(manifest, nsm, Road::new(proxy, roots));
         let service = tokio::time::timeout(BOOT_TIMEOUT, boot)
             .await
-            .map_err(|_| StartError::NsmTimeout)??;
+            .map_err(|_| StartError::BootTimeout)??;
         let listener = Listener::vsock(port).map_err(|error| StartError::Listen { port, error })?;
         sandbox::confine()?;
         tracing::info!(port, enclave = service.module_id(), "serving");

@@ -1,14 +1,15 @@
 //! The kernel's randomness, seeded from the Nitro Secure Module: rule 10.
 //!
 //! A parent decides much of what an enclave's kernel sees at boot. The module's
-//! random bytes are mixed into the kernel's pool and credited before the first
-//! key is made, whatever else the pool has; without them nothing starts.
+//! random bytes are mixed into the kernel's pool and credited, and the kernel's
+//! generator is keyed anew from that pool, before the first key is made, whatever
+//! else there is; without them nothing starts.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use rustix::ioctl::{NoArg, Opcode, Setter, ioctl, opcode};
 use strongroom_attestation::nsm::{Nsm, NsmError};
 
 /// Why the pool was not seeded.
@@ -37,7 +38,7 @@ pub fn seed(nsm: &dyn Nsm) -> Result<(), EntropyError> {
     check(&blocks)?;
     let pool = File::options().write(true).open(POOL).map_err(EntropyError::Kernel)?;
     for block in blocks {
-        credit(&pool, block).map_err(EntropyError::Kernel)?;
+        mix(&pool, block).map_err(EntropyError::Kernel)?;
     }
     Ok(())
 }
@@ -73,19 +74,27 @@ struct PoolInfo {
     buf: [u8; BLOCK_LEN],
 }
 
-/// Mixes a block in and credits it, as `RNDADDENTROPY` does (random(4)).
-#[expect(unsafe_code, reason = "the ioctl has no safe form")]
-fn credit(pool: &impl AsFd, buf: [u8; BLOCK_LEN]) -> io::Result<()> {
+/// Mixes a block in, credits it, and has the generator take a new key from the
+/// pool (random(4)). A generator that counts as ready already, as with
+/// `random.trust_cpu=on`, would else go on with its old key for seconds or
+/// minutes: the keys of this boot would owe the module nothing.
+#[expect(unsafe_code, reason = "the ioctls have no safe form")]
+fn mix(pool: &impl AsFd, buf: [u8; BLOCK_LEN]) -> io::Result<()> {
     let info = PoolInfo { entropy_count: BLOCK_BITS, buf_size: BLOCK_BYTES, buf };
     // SAFETY: RNDADDENTROPY reads a `struct rand_pool_info` followed by
     // `buf_size` bytes through the pointer and writes nothing; `PoolInfo` has
     // that layout with exactly `buf_size` bytes, and lives through the call.
     unsafe { ioctl(pool, Setter::<RNDADDENTROPY, PoolInfo>::new(info)) }?;
+    // SAFETY: RNDRESEEDCRNG takes no argument and touches no memory of ours.
+    unsafe { ioctl(pool, NoArg::<RNDRESEEDCRNG>::new()) }?;
     Ok(())
 }
 
 /// `_IOW('R', 0x03, int[2])`.
 const RNDADDENTROPY: Opcode = opcode::write::<[i32; 2]>(b'R', 0x03);
+
+/// `_IO('R', 0x07)`.
+const RNDRESEEDCRNG: Opcode = opcode::none(b'R', 0x07);
 
 /// The kernel's pool.
 const POOL: &str = "/dev/urandom";
@@ -122,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_the_kernels_and_counts_bits() {
-        assert_eq!(RNDADDENTROPY, 0x4008_5203);
+    fn the_requests_are_the_kernels_and_count_bits() {
+        assert_eq!((RNDADDENTROPY, RNDRESEEDCRNG), (0x4008_5203, 0x5207));
         assert_eq!(std::mem::size_of::<PoolInfo>(), 8 + BLOCK_LEN);
         assert_eq!((BLOCK_BITS, usize::try_from(BLOCK_BYTES)), (2048, Ok(BLOCK_LEN)));
     }

@@ -47,9 +47,12 @@ pub(crate) fn run() -> ! {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the enclave's init has failed".to_owned(),
     };
-    let line = last_words::one_line(&line);
-    say(&line);
-    last_words::tell_parent(&line);
+    // Nothing may keep the machine from its end.
+    let _ = catch_unwind(|| {
+        let line = last_words::one_line(&line);
+        say(&line);
+        last_words::tell_parent(&line);
+    });
     let _ = reboot(RebootCommand::Restart);
     loop {
         std::thread::park();

@@ -52,7 +52,12 @@ impl Service {
         nsm: Arc<dyn Nsm>,
         road: Road,
     ) -> Result<Arc<Self>, BootError> {
-        let module_id = nsm.describe()?.module_id;
+        let described = Arc::clone(&nsm);
+        // Off the async threads: the module may take its time, the caller's deadline counts.
+        let described = tokio::task::spawn_blocking(move || described.describe())
+            .await
+            .map_err(|_| KeyError::Interrupted)?;
+        let module_id = described?.module_id;
         let keys = Keys::new(nsm, &manifest.kms.region, road).await?;
         if keys.is_debug() {
             warn!(allowed = manifest.allow_debug, "the enclave runs in debug mode");

@@ -2,11 +2,27 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use super::pause;
+
 /// The number of the last system call that the kernel ended a process for.
+///
+/// The kernel writes its record on a thread of its own, so it may come after the
+/// process's end; it never comes from a kernel without audit.
 pub(super) fn last_forbidden_call() -> Option<u32> {
+    (0..TRIES).find_map(|_| {
+        let call = in_the_log();
+        if call.is_none() {
+            pause(PAUSE);
+        }
+        call
+    })
+}
+
+fn in_the_log() -> Option<u32> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let log = rustix::fs::open("/dev/kmsg", flags, rustix::fs::Mode::empty()).ok()?;
     let (mut log, mut record, mut last) = (File::from(log), [0; MAX_RECORD], None);
@@ -35,6 +51,8 @@ fn forbidden_call(record: &str) -> Option<u32> {
 
 const MAX_RECORD: usize = 8192;
 const MAX_RECORDS: usize = 100_000;
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! port of the parent. It comes from an error's text, which names kinds and
 //! never content.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -19,7 +19,10 @@ pub(crate) fn tell_parent(line: &str) {
         let told =
             VsockStream::connect(&VsockAddr::new(PARENT_CID, PORT)).and_then(|mut stream| {
                 stream.write_all(line.as_bytes())?;
-                stream.shutdown(std::net::Shutdown::Both)
+                stream.shutdown(std::net::Shutdown::Write)?;
+                // The parent closes once it has read it. What it has not taken
+                // when the machine ends may be lost with the machine.
+                stream.read(&mut [0])
             });
         let _ = sender.send(told.is_ok());
     });

@@ -69,6 +69,16 @@ fn narrowed() -> Result<Rules, BackendError> {
                 .map(|request| rule(1, Dword, Eq, request))
                 .collect::<Result<_, _>>()?,
         ),
+        // Flags of descriptors; not whom the kernel signals about them.
+        (
+            libc::SYS_fcntl,
+            [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL]
+                .into_iter()
+                .map(|command| rule(1, Dword, Eq, u64::from(command.cast_unsigned())))
+                .collect::<Result<_, _>>()?,
+        ),
+        // An abort signals this process; there is another one, PID 1.
+        (libc::SYS_tgkill, vec![rule(0, Dword, Eq, u64::from(std::process::id()))?]),
         // Of networks, the one to the parent.
         (libc::SYS_socket, vec![rule(0, Dword, Eq, AF_VSOCK)?]),
         // Threads, and no processes.
@@ -105,7 +115,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_setsockopt,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
-    libc::SYS_fcntl,
     // Waiting.
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
@@ -138,7 +147,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
-    libc::SYS_tgkill,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
     #[cfg(target_arch = "x86_64")]

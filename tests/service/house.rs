@@ -324,7 +324,7 @@ pub fn key_policy(pcr0: &str) -> String {
     .to_string()
 }
 
-fn manifest(customers: &str, archive: &str) -> String {
+pub fn manifest(customers: &str, archive: &str) -> String {
     format!(
         r#"
 [enclave]
