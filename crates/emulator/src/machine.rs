@@ -144,7 +144,8 @@ impl Machine {
     }
 
     /// What the guest said before it gave up, a line each: nothing, or one, of
-    /// a guest that plays by the rules.
+    /// a guest that plays by the rules. A guest is sure to be heard when it waits
+    /// for the end of the connection before it reboots.
     #[must_use]
     pub fn last_words(&self) -> Vec<String> {
         self.life.last_words()
@@ -159,5 +160,18 @@ impl Machine {
     }
 }
 
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Machine");
+        shown.field("socket", &self.socket).field("cid", &self.cid).finish_non_exhaustive()
+    }
+}
+
 /// Lines of the console that an error repeats.
 const REPORTED_LINES: usize = 20;
+
+// Tests hold it across threads and tasks.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Machine>();
+};

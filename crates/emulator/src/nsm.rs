@@ -6,7 +6,7 @@
 //! simulator's module, with documents truly signed under the simulator's
 //! authority. Started by `machine.rs`, or by whoever runs QEMU themselves.
 
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -33,6 +33,7 @@ pub use fault::{NsmFault, NsmFaultHandle, RequestKind};
 #[derive(Debug)]
 pub struct NsmDevice {
     socket: PathBuf,
+    listener: UnixListener,
     control: Arc<Control>,
     serving: Option<JoinHandle<()>>,
 }
@@ -51,29 +52,31 @@ impl NsmDevice {
         nsm: Arc<SimNsm>,
         faults: NsmFaultHandle,
     ) -> Result<Self, NsmDeviceError> {
-        let listener = Listener::new(socket, false)
-            .map_err(|source| NsmDeviceError::Listen { path: socket.to_owned(), source })?;
+        let path = || socket.to_owned();
+        let unheard = |source| NsmDeviceError::Listen { path: path(), source };
+        let listener = UnixListener::bind(socket).map_err(unheard)?;
+        let accepting = Listener::from(listener.try_clone().map_err(unheard)?);
         let control = Arc::new(Control::default());
         let serving = Builder::new()
             .name("nsm".into())
             .spawn({
                 let control = control.clone();
-                move || serve(listener, &nsm, &faults, &control)
+                move || serve(accepting, &nsm, &faults, &control)
             })
             .map_err(NsmDeviceError::Thread)?;
-        Ok(Self { socket: socket.to_owned(), control, serving: Some(serving) })
+        Ok(Self { socket: path(), listener, control, serving: Some(serving) })
     }
 }
 
 impl Drop for NsmDevice {
     fn drop(&mut self) {
         self.control.stop();
-        // Wakes the thread where it waits for a connection.
-        let woken = UnixStream::connect(&self.socket);
+        // Ends the wait for a connection.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         if let Some(serving) = self.serving.take() {
             let _ = serving.join();
         }
-        drop(woken);
+        let _ = std::fs::remove_file(&self.socket);
     }
 }
 
@@ -88,7 +91,7 @@ pub enum NsmDeviceError {
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: vhost::vhost_user::Error,
+        source: std::io::Error,
     },
     /// The thread cannot be started.
     #[error("the module's device cannot start a thread: {0}")]
@@ -137,25 +140,94 @@ impl std::fmt::Debug for Control {
 fn serve(mut listener: Listener, nsm: &Arc<SimNsm>, faults: &NsmFaultHandle, control: &Control) {
     while !control.stopped() {
         let queue = RequestQueue::new(nsm.clone(), faults.clone());
-        if let Err(error) = serve_one(&mut listener, queue, control) {
-            // QEMU's end breaks the connection in the middle of a message.
-            tracing::debug!(error, "connection to the module's device ended");
+        let mut daemon = match connected(&mut listener, queue) {
+            Ok(daemon) => daemon,
+            // The owner has shut the listener, or it is of no use any more.
+            Err(error) => return tracing::debug!(error, "the module's device ends"),
+        };
+        control.connected(daemon.shutdown_handle());
+        if let Err(error) = daemon.wait() {
+            // QEMU's end may break the connection in the middle of a message.
+            tracing::debug!(%error, "the connection to the module's device ended");
         }
+        control.connected(None);
     }
 }
 
-fn serve_one(
+/// Waits for QEMU.
+fn connected(
     listener: &mut Listener,
     queue: RequestQueue,
-    control: &Control,
-) -> Result<(), String> {
+) -> Result<VhostUserDaemon<Arc<RwLock<Backend>>>, String> {
     let backend = Backend::new(queue).map_err(|error| error.to_string())?;
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
     let mut daemon = VhostUserDaemon::new("nsm".into(), Arc::new(RwLock::new(backend)), memory)
         .map_err(|error| error.to_string())?;
     daemon.start(listener).map_err(|error| error.to_string())?;
-    control.connected(daemon.shutdown_handle());
-    let ended = daemon.wait().map_err(|error| error.to_string());
-    control.connected(None);
-    ended
+    Ok(daemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Started {
+        device: NsmDevice,
+        socket: PathBuf,
+        _dir: tempfile::TempDir,
+    }
+
+    fn started() -> Started {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("nsm");
+        let nsm = Arc::new(SimNsm::builder().build().unwrap());
+        let device = NsmDevice::start(&socket, nsm, NsmFaultHandle::default()).unwrap();
+        Started { device, socket, _dir: dir }
+    }
+
+    /// vhost-user's `GET_FEATURES`: request 1, version 1, no payload.
+    fn features(stream: &mut UnixStream) -> u64 {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(&[[1, 0, 0, 0], [1, 0, 0, 0], [0; 4]].concat()).unwrap();
+        let mut reply = [0; 20];
+        stream.read_exact(&mut reply).unwrap();
+        u64::from_le_bytes(*reply.last_chunk().unwrap())
+    }
+
+    #[test]
+    fn one_connection_after_another_is_served_even_after_nonsense() {
+        let started = started();
+        for nonsense in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 4096]] {
+            let mut stream = UnixStream::connect(&started.socket).unwrap();
+            let _ = stream.write_all(nonsense);
+        }
+        let mut stream = UnixStream::connect(&started.socket).unwrap();
+        // VIRTIO_F_VERSION_1 and the protocol's own features.
+        assert_eq!(features(&mut stream), (1 << 32) | (1 << 30));
+    }
+
+    #[test]
+    fn a_device_ends_with_and_without_a_connection() {
+        let unheard = started();
+        drop(unheard.device);
+        assert!(!unheard.socket.exists());
+
+        let connected = started();
+        let mut stream = UnixStream::connect(&connected.socket).unwrap();
+        features(&mut stream);
+        drop(connected.device);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_made_is_an_error() {
+        let taken = started();
+        let nsm = Arc::new(SimNsm::builder().build().unwrap());
+        let again = NsmDevice::start(&taken.socket, nsm, NsmFaultHandle::default());
+        assert!(again.unwrap_err().to_string().contains("in use"));
+    }
 }

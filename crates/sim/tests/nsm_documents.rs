@@ -215,6 +215,20 @@ fn the_leaf_is_used_again_and_renewed_before_it_ends() {
 }
 
 #[test]
+fn a_document_as_of_another_time_verifies_then_and_leaves_the_module_as_it_was() {
+    let nsm = builder().build().unwrap();
+    for then in [NOW_MS - 86_400_000, NOW_MS + 3_600_000, NOW_MS + 86_400_000] {
+        let document = nsm.attest_at(&REQUEST, then).unwrap();
+        let verified = verify(&document, &root(&nsm), UnixTime::from_millis(then), &any());
+        assert_eq!(verified.unwrap().timestamp_ms(), then);
+    }
+    assert_eq!(nsm.now_ms(), NOW_MS);
+    let document = nsm.attest(&REQUEST).unwrap();
+    let verified = verify(&document, &root(&nsm), UnixTime::from_millis(NOW_MS), &any());
+    assert_eq!(verified.unwrap().timestamp_ms(), NOW_MS);
+}
+
+#[test]
 fn a_document_ages() {
     let nsm = builder().build().unwrap();
     let document = nsm.attest(&REQUEST).unwrap();

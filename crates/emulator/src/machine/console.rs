@@ -175,6 +175,18 @@ mod tests {
         assert_eq!(ConsoleLines::new(&console).last().unwrap(), "last");
     }
 
+    #[test]
+    fn who_follows_too_slowly_misses_the_oldest_lines_and_sees_none_twice() {
+        let console = Arc::new(Console::default());
+        let mut lines = ConsoleLines::new(&console);
+        console.feed(b"first\n");
+        assert_eq!(lines.next().unwrap(), "first");
+        let all = 0..MAX_LINES + 5;
+        console.feed(all.clone().map(|line| format!("{line}\n")).collect::<String>().as_bytes());
+        console.close();
+        assert!(lines.eq(all.skip(5).map(|line| line.to_string())));
+    }
+
     proptest! {
         #[test]
         fn any_split_of_the_bytes_gives_the_same_lines(

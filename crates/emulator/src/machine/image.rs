@@ -71,3 +71,6 @@ fn unix_now() -> u64 {
 
 /// Largest image that is read, in bytes: fifty times ours.
 const MAX_IMAGE_LEN: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Listening {
     path: PathBuf,
+    listener: UnixListener,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -28,11 +29,12 @@ impl Listening {
         mut serve: impl FnMut(&UnixStream) + Send + 'static,
     ) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
+        let accepting = listener.try_clone()?;
         let stopped = Arc::new(AtomicBool::new(false));
         let thread = Builder::new().name("parent".into()).spawn({
             let stopped = stopped.clone();
             move || {
-                for stream in listener.incoming() {
+                for stream in accepting.incoming() {
                     if stopped.load(Ordering::SeqCst) {
                         return;
                     }
@@ -44,7 +46,7 @@ impl Listening {
                 }
             }
         })?;
-        Ok(Self { path: path.to_owned(), stopped, thread: Some(thread) })
+        Ok(Self { path: path.to_owned(), listener, stopped, thread: Some(thread) })
     }
 }
 
@@ -60,7 +62,8 @@ pub(super) fn drain(path: &Path) {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        let _ = UnixStream::connect(&self.path);
+        // Ends the wait for a connection.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -68,5 +71,6 @@ impl Drop for Listening {
     }
 }
 
-/// How long a connection may keep the others waiting for a byte.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a connection may keep the others waiting for a byte: a guest on a
+/// busy machine may well need a second.
+const DEADLINE: Duration = Duration::from_secs(5);
