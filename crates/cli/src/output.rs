@@ -57,8 +57,9 @@ impl Output {
 
     /// Shows why the command failed.
     pub(crate) fn failure(&self, error: &CliError) {
-        // A demo that failed has shown its one document, with the checks in it.
-        if self.json && !matches!(error, CliError::Demo { .. }) {
+        // These have shown their one document, with what failed in it.
+        let shown = matches!(error, CliError::Demo { .. } | CliError::PolicyHoles(_));
+        if self.json && !shown {
             let _ = self.answer(&error.to_json(), "");
         } else {
             let _ = write!(std::io::stderr().lock(), "{}", error.to_text());

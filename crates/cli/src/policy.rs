@@ -4,6 +4,8 @@
 //! allows, attested or not. [`lint`] looks for the holes that such policies are
 //! known to have; [`compose`] writes one that has none of them.
 
+#[cfg(test)]
+mod against_kms;
 pub(crate) mod compose;
 mod condition;
 mod document;

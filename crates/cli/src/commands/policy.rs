@@ -21,12 +21,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find the well-known holes of a KMS key policy that is to let enclaves decrypt. Exits with 1
-    /// when there is an error or a warning
+    /// when there is an error or a warning; notes are for information
     Lint(LintArgs),
 }
 
 /// What `policy lint` takes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct LintArgs {
     /// The key policy, JSON, as `aws kms get-key-policy` prints it; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -68,6 +69,9 @@ fn text_of(findings: &[Finding], output: &Output) -> String {
     }
     text
 }
+
+const EXAMPLE: &str = "Example:
+  aws kms get-key-policy --key-id KEY --policy-name default | strongroomctl policy lint -";
 
 /// Longest key policy, in bytes; KMS takes 32 KiB.
 const MAX_POLICY: u64 = 256 << 10;

@@ -13,9 +13,9 @@ pub(super) enum Json {
     Text(String),
     List(Vec<Self>),
     Object(BTreeMap<String, Self>),
-    /// `true` and `false` as policies may write them.
-    Flag(bool),
-    Other,
+    /// `true`, `false` and numbers, which conditions may be written with.
+    Bare(String),
+    Null,
 }
 
 /// A key policy.
@@ -32,6 +32,9 @@ pub(super) struct Statement {
     pub(super) allows: bool,
     pub(super) principals: Principals,
     pub(super) actions: Actions,
+    /// Whether its Resource is `*`: in a key policy, this key. A Deny with
+    /// another is not counted on.
+    pub(super) on_this_key: bool,
     pub(super) conditions: Vec<Condition>,
 }
 
@@ -70,7 +73,7 @@ pub(crate) enum PolicyError {
 
 impl Document {
     pub(super) fn read(text: &[u8]) -> Result<Self, PolicyError> {
-        let Json::Object(mut document) = serde_json::from_slice(text)? else {
+        let Json::Object(mut document) = unwrapped(serde_json::from_slice(text)?)? else {
             return Err(grammar("the policy", "is no object"));
         };
         let statements = match document.remove("Statement") {
@@ -95,7 +98,8 @@ impl Statement {
         let Json::Object(mut members) = json else { return Err(grammar(&place, "is no object")) };
         let name = match members.remove("Sid") {
             Some(Json::Text(sid)) if !sid.is_empty() => format!("{sid:?}"),
-            _ => place.clone(),
+            None | Some(Json::Text(_)) => place.clone(),
+            Some(_) => return Err(grammar(&place, "has a Sid that is no text")),
         };
         let allows = match members.remove("Effect") {
             Some(Json::Text(effect)) if effect == "Allow" => true,
@@ -115,17 +119,19 @@ impl Statement {
             (None, Some(json)) => Actions::AllBut(texts(&place, json)?),
             _ => return Err(grammar(&place, "needs one of Action and NotAction")),
         };
-        // In a key policy it can only be the key itself.
-        if members.remove("Resource").is_none() && members.remove("NotResource").is_none() {
-            return Err(grammar(&place, "has no Resource"));
-        }
+        let resources = match (members.remove("Resource"), members.remove("NotResource")) {
+            (Some(json), None) => texts(&place, json)?,
+            (None, Some(json)) => texts(&place, json).map(|_| Vec::new())?,
+            _ => return Err(grammar(&place, "needs one of Resource and NotResource")),
+        };
+        let on_this_key = resources.iter().any(|resource| resource == "*");
         let conditions = match members.remove("Condition") {
             None => Vec::new(),
             Some(json) => conditions(&place, json)?,
         };
         match members.keys().next() {
             Some(_) => Err(grammar(&place, "has a member that statements do not have")),
-            None => Ok(Self { name, allows, principals, actions, conditions }),
+            None => Ok(Self { name, allows, principals, actions, on_this_key, conditions }),
         }
     }
 }
@@ -137,7 +143,10 @@ fn principals(place: &str, json: Json) -> Result<Principals, PolicyError> {
         _ => return Err(grammar(place, "has a Principal that is neither \"*\" nor an object")),
     };
     let mut these = Vec::new();
-    for json in kinds.into_values() {
+    for (kind, json) in kinds {
+        if !matches!(kind.as_str(), "AWS" | "Service" | "Federated" | "CanonicalUser") {
+            return Err(grammar(place, "has a Principal of a kind that there is not"));
+        }
         these.extend(texts(place, json)?);
     }
     Ok(if these.iter().any(|text| text == "*") {
@@ -154,7 +163,7 @@ fn conditions(place: &str, json: Json) -> Result<Vec<Condition>, PolicyError> {
     for (operator, keys) in operators {
         let Json::Object(keys) = keys else { return Err(wrong()) };
         for (key, values) in keys {
-            let values = texts(place, values)?;
+            let values = texts(place, written_out(values))?;
             conditions.push(Condition { operator: operator.clone(), key, values });
         }
     }
@@ -165,12 +174,33 @@ fn conditions(place: &str, json: Json) -> Result<Vec<Condition>, PolicyError> {
 fn texts(place: &str, json: Json) -> Result<Vec<String>, PolicyError> {
     let text = |json| match json {
         Json::Text(text) => Ok(text),
-        Json::Flag(flag) => Ok(flag.to_string()),
         _ => Err(grammar(place, "has a value that is no text")),
     };
     match json {
         Json::List(list) => list.into_iter().map(text).collect(),
         one => Ok(vec![text(one)?]),
+    }
+}
+
+/// Values of conditions may be written without quotes.
+fn written_out(json: Json) -> Json {
+    match json {
+        Json::Bare(text) => Json::Text(text),
+        Json::List(list) => Json::List(list.into_iter().map(written_out).collect()),
+        other => other,
+    }
+}
+
+/// `aws kms get-key-policy` without `--query` has the policy as a text.
+fn unwrapped(json: Json) -> Result<Json, serde_json::Error> {
+    match &json {
+        Json::Object(members) if !members.contains_key("Statement") => {
+            match members.get("Policy") {
+                Some(Json::Text(policy)) => serde_json::from_str(policy),
+                _ => Ok(json),
+            }
+        }
+        _ => Ok(json),
     }
 }
 
@@ -190,19 +220,19 @@ impl<'de> Deserialize<'de> for Json {
                 Ok(Json::Text(text.to_owned()))
             }
             fn visit_bool<E>(self, flag: bool) -> Result<Json, E> {
-                Ok(Json::Flag(flag))
+                Ok(Json::Bare(flag.to_string()))
             }
-            fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-                Ok(Json::Other)
+            fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+                Ok(Json::Bare(number.to_string()))
             }
-            fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-                Ok(Json::Other)
+            fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+                Ok(Json::Bare(number.to_string()))
             }
-            fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-                Ok(Json::Other)
+            fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+                Ok(Json::Bare(number.to_string()))
             }
             fn visit_unit<E>(self) -> Result<Json, E> {
-                Ok(Json::Other)
+                Ok(Json::Null)
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
                 let mut list = Vec::new();

@@ -72,7 +72,7 @@ rules! {
         "Name the role of the parent instance as the Principal.";
     ACCOUNT_ROOT, "account-root", Error,
         "Anyone whom an IAM policy of the account lets use KMS decrypts without an enclave.",
-        "Give the account's root administration only, or add a Deny of kms:Decrypt where kms:RecipientAttestation:ImageSha384 is null.";
+        "Give the account's root administration only, or add a Deny of kms:Decrypt to everyone with StringNotEqualsIgnoreCase on kms:RecipientAttestation:ImageSha384.";
     NO_ATTESTATION, "no-attestation", Error,
         "The parent calls Decrypt with its own credentials, without any enclave, and has the data key.",
         "Add the condition StringEqualsIgnoreCase on kms:RecipientAttestation:ImageSha384 (PCR0) with the image's value.";
@@ -82,9 +82,18 @@ rules! {
     PARENT_ONLY, "parent-only", Error,
         "PCR3 and PCR4 name the parent's role and instance: any image on that parent may decrypt, even in debug mode.",
         "Add a condition on PCR0 beside them.";
-    PART_OF_IMAGE, "part-of-image", Error,
-        "PCR1 leaves the manifest out and PCR2 the program: the parent replaces the part that is not covered.",
+    NO_SUBSTITUTE, "no-attestation", Error,
+        "The parent itself meets conditions on account, role, network or service: it calls Decrypt without any enclave, and has the data key.",
+        "Add the condition StringEqualsIgnoreCase on kms:RecipientAttestation:ImageSha384 (PCR0) with the image's value beside them.";
+    NO_MANIFEST, "part-of-image", Error,
+        "PCR1 covers kernel, command line and first ramdisk: the parent keeps the program and replaces the manifest (or whatever else is in later ramdisks).",
         "Add a condition on PCR0, which covers the whole image.";
+    NO_PROGRAM, "part-of-image", Error,
+        "PCR2 covers the ramdisks after the first: the parent keeps the manifest and replaces kernel and program.",
+        "Add a condition on PCR0, which covers the whole image.";
+    MIXED, "mixed-images", Error,
+        "With several values of PCR1 and of PCR2, the parent builds an image of one's program and another's manifest.",
+        "Add a condition on PCR0, or write one statement for each image.";
     SIGNER_ONLY, "signer-only", Warning,
         "Every image that was ever signed with the certificate may decrypt, old ones with known faults too.",
         "Add a condition on PCR0, unless whoever holds the signing key is to decide alone.";
@@ -94,6 +103,12 @@ rules! {
     BAD_VALUE, "bad-value", Error,
         "The value is no PCR (96 hex digits), so the condition never holds or was meant otherwise.",
         "Write the value as `strongroomctl image describe` prints it.";
+    OPERATOR, "operator", Error,
+        "The operator is none that compares a PCR, so the condition does not do what it says.",
+        "Use StringEqualsIgnoreCase.";
+    NITRO_TPM, "nitro-tpm", Error,
+        "NitroTPM attests to an EC2 instance, which then has the data key outside of any enclave.",
+        "Use kms:RecipientAttestation:ImageSha384 (PCR0), the enclave's.";
     WILDCARD, "wildcard", Error,
         "A pattern fits other images than the one that was meant.",
         "Write whole values, with StringEqualsIgnoreCase.";
@@ -114,13 +129,25 @@ rules! {
         "Use kms:RecipientAttestation:ImageSha384 or kms:RecipientAttestation:PCR0 to PCR31.";
     RE_ENCRYPT, "re-encrypt", Error,
         "ReEncrypt knows no attestation: the parent moves data keys to a KMS key of its own and decrypts there.",
-        "Leave kms:ReEncryptFrom and kms:ReEncrypt* out.";
+        "Leave kms:ReEncryptFrom and kms:ReEncrypt* out; kms:ReEncryptTo alone does no harm.";
     GRANTS, "grants", Error,
         "A grant lets its grantee decrypt, and no grant can ask for attestation.",
         "Leave kms:CreateGrant out.";
     KEY_POLICY, "key-policy", Error,
-        "Whoever may decrypt in the enclave may also change this policy, and then decrypt without it.",
+        "Whoever may decrypt in the enclave may also change this policy, or make a replica of the key with another, and then decrypt without it.",
         "Let another principal than the parent's role administer the key.";
+    ROOT_ADMINISTERS, "account-root-administers", Note,
+        "Whomever an IAM policy of the account lets change key policies can open this key: the parent's role too, if its own policy has kms:PutKeyPolicy.",
+        "Name one administrator as the Principal, or see that no IAM policy of the parent's role has kms:PutKeyPolicy.";
+    GENERATE_PARENT, "generate-by-parent", Warning,
+        "The parent gets new data keys in the clear, and makes messages that look like the enclave's results or a producer's.",
+        "Give the parent's role kms:GenerateDataKey with the condition that its kms:Decrypt has.";
+    CONTEXT, "encryption-context", Note,
+        "The enclave can be handed any data key that was ever encrypted under this KMS key; only its manifest says for which purpose.",
+        "Add StringEquals on kms:EncryptionContext:<name> with the value that the manifest pins.";
+    ANYONE_ATTESTED, "anyone-attested", Warning,
+        "Whoever starts the image, in any AWS account, may have KMS decrypt to it.",
+        "Name the role of the parent instance as the Principal.";
     GENERATE, "generate-without-attestation", Note,
         "Whoever gets new data keys in the clear can make input that looks like a producer's; nothing that exists can be read so.",
         "Let only producers have kms:GenerateDataKey without an attestation condition.";

@@ -225,9 +225,10 @@ fn the_policy_of_two_images_has_a_statement_for_each_and_no_hole() {
     parts.built(&[]);
     let image = parts.path("out.eif");
     let old = "ab".repeat(48);
-    let args =
-        ["image", "policy", "--eif", image.to_str().unwrap(), "--pcr0", &old, "--role", ROLE];
-    let (code, policy) = run_json(args);
+    let image = image.to_str().unwrap();
+    let args = ["image", "policy", "--eif", image, "--pcr0", &old, "--role", ROLE];
+    let admin = ["--admin", "arn:aws:iam::111122223333:role/admin", "--context", "purpose=support"];
+    let (code, policy) = run_json(args.into_iter().chain(admin));
     assert_eq!(code, 0, "{policy}");
     let names: Vec<_> = policy["Statement"]
         .as_array()
@@ -265,6 +266,9 @@ fn a_policy_with_holes_is_an_error_that_names_them() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("error[account-root] \"Enable IAM User Permissions\""), "{text}");
+    // For scripts, one document, with the findings in it.
+    let (code, linted) = run_json(["policy", "lint", path.to_str().unwrap()]);
+    assert_eq!((code, &linted["findings"][0]["severity"]), (1, &"error".into()), "{linted}");
     parts.file("policy.json", b"{}");
     let output = program().args(["policy", "lint"]).arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
