@@ -28,7 +28,12 @@ impl Builder<'_> {
     #[must_use]
     pub fn measurements(&self, signer: Option<&SigningKey>) -> Measurements {
         let certificate = signer.map(SigningKey::certificate_der);
-        Measurements::of(self.kernel, self.cmdline.as_bytes(), &self.ramdisks, certificate)
+        let mut sections = vec![
+            (SectionType::Kernel, self.kernel),
+            (SectionType::Cmdline, self.cmdline.as_bytes()),
+        ];
+        sections.extend(self.ramdisks.iter().map(|data| (SectionType::Ramdisk, *data)));
+        Measurements::of(&sections, certificate)
     }
 
     /// Writes the image, signed when `signer` is given.

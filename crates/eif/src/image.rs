@@ -15,6 +15,7 @@ pub struct Image<'a> {
     kernel: &'a [u8],
     cmdline: &'a str,
     ramdisks: Vec<&'a [u8]>,
+    measured: Vec<(SectionType, &'a [u8])>,
     metadata: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
 }
@@ -105,7 +106,7 @@ impl<'a> Image<'a> {
     pub fn measurements(&self) -> Measurements {
         let certificate = self.signature().ok().flatten();
         let certificate = certificate.as_ref().map(Signature::certificate_der);
-        Measurements::of(self.kernel, self.cmdline.as_bytes(), &self.ramdisks, certificate)
+        Measurements::of(&self.measured, certificate)
     }
 }
 
@@ -147,12 +148,17 @@ struct Parts<'a> {
     kernel: Option<&'a [u8]>,
     cmdline: Option<&'a str>,
     ramdisks: Vec<&'a [u8]>,
+    /// As they stand in the file: nitro-cli measures them in that order.
+    measured: Vec<(SectionType, &'a [u8])>,
     metadata: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
     fn add(&mut self, kind: SectionType, data: &'a [u8]) -> Result<(), EifError> {
+        if !matches!(kind, SectionType::Metadata | SectionType::Signature) {
+            self.measured.push((kind, data));
+        }
         match kind {
             SectionType::Kernel => once(&mut self.kernel, data, "has two kernels"),
             SectionType::Cmdline => {
@@ -187,6 +193,7 @@ impl<'a> Parts<'a> {
             kernel: self.kernel.ok_or(EifError::Structure("has no kernel"))?,
             cmdline: self.cmdline.ok_or(EifError::Structure("has no command line"))?,
             ramdisks: self.ramdisks,
+            measured: self.measured,
             metadata: self.metadata,
             signature: self.signature,
         })

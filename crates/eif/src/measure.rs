@@ -2,8 +2,11 @@
 
 use aws_lc_rs::digest::{Context, SHA384};
 
+use crate::header::SectionType;
+
 /// PCR values, as the image format's specification defines them: each is
-/// SHA-384(48 zero bytes ‖ SHA-384(content)), over the data of sections alone.
+/// SHA-384(48 zero bytes ‖ SHA-384(content)), over the data of sections alone, in
+/// the order in which they stand in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measurements {
     /// Kernel, command line and all ramdisks: the whole image.
@@ -17,18 +20,20 @@ pub struct Measurements {
 }
 
 impl Measurements {
-    pub(crate) fn of(
-        kernel: &[u8],
-        cmdline: &[u8],
-        ramdisks: &[&[u8]],
-        certificate: Option<&[u8]>,
-    ) -> Self {
-        let (first, later) = ramdisks.split_at(1.min(ramdisks.len()));
-        let boot = [kernel, cmdline];
+    /// Over kernel, command line and ramdisks in the order of the file.
+    pub(crate) fn of(sections: &[(SectionType, &[u8])], certificate: Option<&[u8]>) -> Self {
+        let mut ramdisks = 0_usize;
+        let later = |kind: SectionType, ramdisks: &mut usize| {
+            *ramdisks += usize::from(kind == SectionType::Ramdisk);
+            *ramdisks > 1 && kind == SectionType::Ramdisk
+        };
+        let (app, boot): (Vec<_>, Vec<_>) =
+            sections.iter().partition(|(kind, _)| later(*kind, &mut ramdisks));
+        let data = |sections: &[&(SectionType, &[u8])]| pcr(sections.iter().map(|(_, data)| data));
         Self {
-            pcr0: pcr(boot.iter().chain(ramdisks)),
-            pcr1: pcr(boot.iter().chain(first)),
-            pcr2: pcr(later),
+            pcr0: pcr(sections.iter().map(|(_, data)| data)),
+            pcr1: data(&boot),
+            pcr2: data(&app),
             pcr8: certificate.map(|der| pcr(&[der])),
         }
     }

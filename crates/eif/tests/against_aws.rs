@@ -210,3 +210,41 @@ fn signed_images_verify_on_both_sides_and_differ_in_the_random_signature_alone()
         assert_same_but_for_the_signature(&ours, &theirs, parts.ours(None).len());
     }
 }
+
+/// The format leaves the order of sections open, and it is measured.
+#[test]
+fn a_command_line_elsewhere_is_measured_where_it_stands() {
+    let parts = Parts::new(Architecture::X86_64);
+    let ours = parts.ours(None);
+    let sections = |order: &[usize]| {
+        let at = |field: usize, index: usize| {
+            let start = field + 8 * index;
+            usize::try_from(u64::from_be_bytes(ours[start..start + 8].try_into().unwrap())).unwrap()
+        };
+        let (mut file, mut body) = (ours[..548].to_vec(), Vec::new());
+        for (place, &index) in order.iter().enumerate() {
+            let (start, len) = (at(28, index), at(284, index));
+            let offset = u64::try_from(548 + body.len()).unwrap();
+            file[28 + 8 * place..36 + 8 * place].copy_from_slice(&offset.to_be_bytes());
+            let size = u64::try_from(len).unwrap();
+            file[284 + 8 * place..292 + 8 * place].copy_from_slice(&size.to_be_bytes());
+            body.extend(&ours[start..start + 12 + len]);
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&file[..544]);
+        hasher.update(&body);
+        file[544..].copy_from_slice(&hasher.finalize().to_be_bytes());
+        file.extend(body);
+        file
+    };
+    let usual = sections(&[0, 1, 2, 3, 4, 5]);
+    assert!(usual == ours);
+    for order in [[1, 0, 2, 3, 4, 5], [0, 2, 3, 4, 5, 1], [0, 2, 3, 1, 4, 5]] {
+        let file = sections(&order);
+        let image = Image::parse(&file).unwrap();
+        assert_ne!(image.measurements(), Image::parse(&ours).unwrap().measurements());
+        let path = parts.file("ordered.eif", &file);
+        let Some(described) = oracle(&["describe", &path]) else { return };
+        assert_same_pcrs(&image, &described);
+    }
+}
