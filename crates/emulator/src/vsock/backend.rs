@@ -13,7 +13,7 @@ use vmm_sys_util::event::{
     EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
 };
 
-use super::rings::{Rings, Waker};
+use super::rings::{News, Rings, Waker};
 
 pub(super) struct Backend {
     guest_cid: u64,
@@ -80,7 +80,7 @@ impl VhostUserBackendMut for Backend {
             && let (Some(memory), [rx, tx, ..]) = (&self.memory, vrings)
         {
             let rings = Rings { rx: rx.clone(), tx: tx.clone(), memory: memory.clone() };
-            self.waker.give(rings);
+            self.waker.tell(News::Rings(rings));
             self.given = true;
         }
         self.waker.wake();

@@ -1,11 +1,17 @@
 //! One connection: a Unix socket on the host's side, credit and flags on the
-//! guest's.
+//! guest's. The muxer calls it with the guest's packets and what `poll` says.
 //!
-//! Neither direction ever waits for the other. What the guest sends waits in
-//! `to_host`, never more than the credit it was given; what the host sends is
-//! read only as far as one buffer, and leaves as the guest gives credit.
+//! Neither direction ever waits for the other, and neither is cut short by the
+//! end of the other. What the guest sends waits in `to_host`, never more than
+//! the credit it was given; what the host sends is read only as far as one
+//! buffer, and leaves as the guest gives credit.
+
+mod buffer;
+#[cfg(test)]
+mod tests;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -13,6 +19,7 @@ use super::packet::{
     CREDIT_REQUEST, CREDIT_UPDATE, Head, NO_MORE_SENT, NO_MORE_TAKEN, REQUEST, RESPONSE, RST, RW,
     SHUTDOWN,
 };
+use buffer::{Buffer, Credit, ROOM};
 
 pub(super) struct Connection {
     pub(super) stream: UnixStream,
@@ -23,24 +30,34 @@ pub(super) struct Connection {
     to_guest: Buffer,
     credit: Credit,
     due: Due,
-    /// The guest sends no more; the guest takes no more.
-    guest_sent_all: bool,
-    guest_takes_none: bool,
-    /// The host has ended its direction; the host is gone whole.
-    host_sent_all: bool,
-    host_gone: bool,
-    host_told_end: bool,
+    guest: Side,
+    host: Side,
+    /// Both directions of the socket are closed; what was sent can still be read.
+    hung_up: bool,
+    /// The host's side broke rather than ended.
+    broken: bool,
+    /// The host was told that the guest sends no more.
+    host_told: bool,
+    /// The flags that the guest was told.
     guest_told: u32,
     deadline: Option<Instant>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The host asked for a port, the guest has not answered.
     Asking,
     Open,
-    /// The guest knows it no longer; what it sent is still being delivered.
+    /// The guest knows it no longer, or is about to be told so; what it sent is
+    /// still being delivered.
     Ended,
+}
+
+/// What a side has said.
+#[derive(Default)]
+struct Side {
+    sends_no_more: bool,
+    takes_no_more: bool,
 }
 
 /// Packets that the guest must get.
@@ -49,50 +66,16 @@ struct Due {
     request: bool,
     response: bool,
     credit_update: bool,
-    credit_request: bool,
     reset: bool,
 }
 
-#[derive(Default)]
-struct Credit {
-    /// The guest's room for us, and how much of it it has freed.
-    buf_alloc: u32,
-    fwd_cnt: u32,
-    /// What we have sent, ever.
-    sent: u32,
-    /// What we have delivered, ever, and what of it the guest knows.
-    delivered: u32,
-    told: u32,
-    asked: bool,
-}
-
-/// Bytes with a beginning that moves.
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Buffer {
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    fn advance(&mut self, by: usize) {
-        self.at = self.at.saturating_add(by);
-        if self.at >= self.bytes.len() {
-            self.bytes.clear();
-            self.at = 0;
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.at > 0 && self.bytes.len().saturating_add(bytes.len()) > self.bytes.capacity() {
-            self.bytes.drain(..self.at);
-            self.at = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
+/// A packet for the guest, but for its ports and credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outgoing {
+    pub(super) op: u16,
+    pub(super) flags: u32,
+    /// Bytes of payload.
+    pub(super) len: usize,
 }
 
 impl Connection {
@@ -109,7 +92,7 @@ impl Connection {
     pub(super) fn from_guest(stream: UnixStream, head: &Head) -> Self {
         let mut connection = Self::new(stream, State::Open);
         connection.due.response = true;
-        connection.see_credit(head);
+        connection.credit.see(head);
         connection
     }
 
@@ -121,249 +104,273 @@ impl Connection {
             to_guest: Buffer::default(),
             credit: Credit::default(),
             due: Due::default(),
-            guest_sent_all: false,
-            guest_takes_none: false,
-            host_sent_all: false,
-            host_gone: false,
-            host_told_end: false,
+            guest: Side::default(),
+            host: Side::default(),
+            hung_up: false,
+            broken: false,
+            host_told: false,
             guest_told: 0,
             deadline: None,
         }
     }
 
-    fn see_credit(&mut self, head: &Head) {
-        self.credit.buf_alloc = head.buf_alloc;
-        self.credit.fwd_cnt = head.fwd_cnt;
-        if self.credit.left() > 0 {
-            self.credit.asked = false;
-        }
-    }
-
-    /// A packet of the guest's.
+    /// A packet of the guest's; `port` is the host's.
     pub(super) fn take(&mut self, head: &Head, payload: &[u8], port: u32, now: Instant) {
-        self.see_credit(head);
-        match head.op {
-            RESPONSE if self.state == State::Asking => {
-                self.state = State::Open;
-                self.deadline = None;
-                // A socket that was just made has room for a line.
-                let ok = format!("OK {port}\n");
-                if !self.stream.write(ok.as_bytes()).is_ok_and(|len| len == ok.len()) {
-                    self.lose_host();
-                }
-            }
-            RW if self.state == State::Open => self.data(payload),
-            CREDIT_REQUEST => self.due.credit_update = true,
-            CREDIT_UPDATE => {}
-            SHUTDOWN if self.state == State::Open => {
-                self.guest_sent_all |= head.flags & NO_MORE_SENT != 0;
-                self.guest_takes_none |= head.flags & NO_MORE_TAKEN != 0;
-                if self.guest_takes_none {
-                    self.to_guest = Buffer::default();
-                }
-                self.deliver(now);
-            }
-            RST => {
-                self.state = State::Ended;
-                self.deadline = now.checked_add(DELIVERY_TIMEOUT);
-                self.due = Due::default();
-                self.guest_sent_all = true;
-                self.deliver(now);
-            }
-            // Not what this connection waits for: it is broken.
-            _ => self.break_off(),
-        }
-    }
-
-    fn data(&mut self, payload: &[u8]) {
-        if self.host_gone {
+        if self.state == State::Ended {
             return;
         }
-        if self.guest_sent_all || self.to_host.rest().len().saturating_add(payload.len()) > ROOM {
-            return self.break_off();
+        self.credit.see(head);
+        match head.op {
+            RESPONSE if self.state == State::Asking => self.accepted(port, now),
+            RW if self.state == State::Open => self.data(payload, now),
+            CREDIT_REQUEST => self.due.credit_update = true,
+            CREDIT_UPDATE => {}
+            SHUTDOWN if self.state == State::Open => self.guest_shuts(head.flags),
+            RST => self.guest_gone(now),
+            // Not what this connection waits for: it is broken.
+            _ => self.break_off(now),
         }
-        self.to_host.push(payload);
+        self.deliver(now);
     }
 
-    fn break_off(&mut self) {
-        self.due = Due { reset: true, ..Due::default() };
-        self.to_host = Buffer::default();
+    fn accepted(&mut self, port: u32, now: Instant) {
+        self.state = State::Open;
+        self.deadline = None;
+        // A socket that was just made has room for a line.
+        let ok = format!("OK {port}\n");
+        if !self.stream.write(ok.as_bytes()).is_ok_and(|len| len == ok.len()) {
+            self.break_off(now);
+        }
+    }
+
+    fn data(&mut self, payload: &[u8], now: Instant) {
+        let waiting = self.to_host.rest().len().saturating_add(payload.len());
+        if self.guest.sends_no_more || waiting > ROOM {
+            self.break_off(now);
+        } else if !self.host.takes_no_more {
+            self.to_host.push(payload);
+        }
+    }
+
+    fn guest_shuts(&mut self, flags: u32) {
+        self.guest.sends_no_more |= flags & NO_MORE_SENT != 0;
+        if flags & NO_MORE_TAKEN != 0 && !self.guest.takes_no_more {
+            self.guest.takes_no_more = true;
+            self.to_guest.clear();
+            // The host's next write fails, instead of waiting for ever.
+            let _ = self.stream.shutdown(Shutdown::Read);
+        }
+    }
+
+    /// The guest has given the connection up, or is gone itself.
+    pub(super) fn guest_gone(&mut self, now: Instant) {
+        self.end(now);
+        self.deliver(now);
+    }
+
+    /// Gives the connection up, and tells the guest.
+    fn break_off(&mut self, now: Instant) {
+        self.end(now);
+        self.to_host.clear();
+        self.due.reset = true;
+    }
+
+    fn end(&mut self, now: Instant) {
+        self.state = State::Ended;
+        self.due = Due::default();
+        self.guest = Side { sends_no_more: true, takes_no_more: true };
+        self.to_guest.clear();
+        self.linger(now);
+    }
+
+    /// Gives the rest of a connection that is ending a while to move.
+    fn linger(&mut self, now: Instant) {
+        self.deadline = now.checked_add(LINGER);
+    }
+
+    fn moved(&mut self, now: Instant) {
+        if self.state != State::Asking && self.deadline.is_some() {
+            self.linger(now);
+        }
     }
 
     /// Writes to the host what it takes.
     pub(super) fn deliver(&mut self, now: Instant) {
-        while !self.to_host.rest().is_empty() {
+        while !self.to_host.is_empty() {
             match self.stream.write(self.to_host.rest()) {
                 Ok(len) => {
                     self.to_host.advance(len);
-                    self.credit.delivered = self.credit.delivered.wrapping_add(low(len));
+                    self.credit.deliver(len);
+                    self.moved(now);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.lose_host(),
+                // What the host sent before can still be read.
+                Err(_) => self.host_takes_no_more(),
             }
         }
-        if self.credit.delivered.wrapping_sub(self.credit.told) >= low(ROOM / 2) {
+        if self.state == State::Open && self.credit.is_stale() {
             self.due.credit_update = true;
         }
-        if self.to_host.rest().is_empty() && self.guest_sent_all && !self.host_told_end {
-            self.host_told_end = true;
-            let _ = self.stream.shutdown(std::net::Shutdown::Write);
-        }
-        if self.host_gone && self.deadline.is_none() {
-            self.deadline = now.checked_add(DELIVERY_TIMEOUT);
+        if self.to_host.is_empty() && self.guest.sends_no_more && !self.host_told {
+            self.host_told = true;
+            let _ = self.stream.shutdown(Shutdown::Write);
         }
     }
 
-    fn lose_host(&mut self) {
-        self.host_gone = true;
-        self.host_sent_all = true;
-        self.to_host = Buffer::default();
+    fn host_takes_no_more(&mut self) {
+        self.host.takes_no_more = true;
+        self.to_host.clear();
     }
 
     /// Reads from the host, as far as one buffer.
-    pub(super) fn collect(&mut self, scratch: &mut [u8]) {
+    pub(super) fn collect(&mut self, scratch: &mut [u8], now: Instant) {
         if !self.wants_input() {
             return;
         }
         match self.stream.read(scratch) {
-            Ok(0) => self.host_sent_all = true,
+            Ok(0) => self.host.sends_no_more = true,
             Ok(len) => self.to_guest.push(scratch.get(..len).unwrap_or_default()),
             Err(error)
                 if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => self.lose_host(),
+            Err(_) => {
+                self.broken = true;
+                self.host.sends_no_more = true;
+                self.host_takes_no_more();
+                self.linger(now);
+            }
         }
     }
 
-    /// The host closed both directions, and what it sent was read.
-    pub(super) fn hung_up(&mut self, now: Instant) {
-        if self.host_sent_all && !self.host_gone {
-            self.lose_host();
-            self.deliver(now);
+    /// Both directions of the socket are closed: the host is gone, or both sides
+    /// have ended theirs. `poll` says so for ever.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        if self.hung_up {
+            return;
+        }
+        self.hung_up = true;
+        match self.state {
+            // It was not asked for yet: the guest need not hear of it.
+            State::Asking if self.due.request => self.end(now),
+            State::Asking => self.break_off(now),
+            State::Open | State::Ended => {
+                self.host_takes_no_more();
+                self.linger(now);
+            }
         }
     }
 
     pub(super) fn wants_input(&self) -> bool {
         self.state == State::Open
-            && !self.host_sent_all
-            && !self.guest_takes_none
-            && self.to_guest.rest().is_empty()
+            && !self.host.sends_no_more
+            && !self.guest.takes_no_more
+            && self.to_guest.is_empty()
     }
 
     pub(super) fn wants_output(&self) -> bool {
-        !self.host_gone && !self.to_host.rest().is_empty()
+        !self.to_host.is_empty()
     }
 
-    /// Whether its socket still tells anything.
-    pub(super) const fn is_watched(&self) -> bool {
-        !self.host_gone
+    /// Whether its socket still tells anything new.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.hung_up || self.wants_input()
     }
 
     /// The next packet for the guest, whose payload has at most `room` bytes.
-    pub(super) fn next(&mut self, room: usize) -> Option<(u16, u32, usize)> {
+    /// The caller sends it, and [`Self::sent`] is to be called after.
+    pub(super) fn next(&mut self, room: usize, now: Instant) -> Option<Outgoing> {
         let due = &mut self.due;
         for (flag, op) in [
             (&mut due.reset, RST),
             (&mut due.request, REQUEST),
             (&mut due.response, RESPONSE),
             (&mut due.credit_update, CREDIT_UPDATE),
-            (&mut due.credit_request, CREDIT_REQUEST),
         ] {
             if std::mem::take(flag) {
-                if op == RST {
-                    self.state = State::Ended;
-                    self.guest_sent_all = true;
-                }
-                return Some((op, 0, 0));
+                return Some(Outgoing { op, flags: 0, len: 0 });
             }
         }
         if self.state != State::Open {
             return None;
         }
-        let waiting = self.to_guest.rest().len();
-        if waiting > 0 {
-            let left = usize::try_from(self.credit.left()).unwrap_or(0);
-            return match waiting.min(left).min(room) {
-                0 if left == 0 && !self.credit.asked => {
-                    self.credit.asked = true;
-                    Some((CREDIT_REQUEST, 0, 0))
-                }
-                0 => None,
-                len => Some((RW, 0, len)),
-            };
-        }
-        self.next_end()
+        if self.to_guest.is_empty() { self.next_end(now) } else { self.next_data(room) }
     }
 
-    /// What is to be said about the connection's end.
-    fn next_end(&mut self) -> Option<(u16, u32, usize)> {
-        // Both of the guest's directions are closed and all it sent is delivered.
-        if self.guest_sent_all && self.guest_takes_none && self.to_host.rest().is_empty() {
-            self.state = State::Ended;
-            return Some((RST, 0, 0));
+    fn next_data(&mut self, room: usize) -> Option<Outgoing> {
+        let left = usize::try_from(self.credit.left()).unwrap_or(0);
+        match self.to_guest.rest().len().min(left).min(room) {
+            0 if left == 0 && self.credit.ask() => {
+                Some(Outgoing { op: CREDIT_REQUEST, flags: 0, len: 0 })
+            }
+            0 => None,
+            len => Some(Outgoing { op: RW, flags: 0, len }),
         }
-        let mut flags = 0;
-        if self.host_sent_all {
+    }
+
+    /// What is to be said about the connection's end, when all that the host has
+    /// sent so far is with the guest.
+    fn next_end(&mut self, now: Instant) -> Option<Outgoing> {
+        let delivered = self.to_host.is_empty();
+        // The guest has closed both directions and all it sent is delivered; or
+        // the host broke.
+        let closed = self.guest.sends_no_more && self.guest.takes_no_more && delivered;
+        if closed || self.broken {
+            self.end(now);
+            return Some(Outgoing { op: RST, flags: 0, len: 0 });
+        }
+        let mut flags = self.guest_told;
+        if self.host.sends_no_more {
             flags |= NO_MORE_SENT;
         }
-        if self.host_gone || (self.host_sent_all && self.guest_sent_all) {
+        let both_done = self.host.sends_no_more && self.guest.sends_no_more && delivered;
+        if both_done || (self.host.takes_no_more && !self.guest.sends_no_more) {
             flags |= NO_MORE_TAKEN;
         }
-        if flags == self.guest_told || (self.guest_sent_all && !self.to_host.rest().is_empty()) {
+        if flags == self.guest_told {
             return None;
         }
         self.guest_told = flags;
-        Some((SHUTDOWN, flags, 0))
+        if flags == NO_MORE_SENT | NO_MORE_TAKEN {
+            // The guest answers with a reset.
+            self.linger(now);
+        }
+        Some(Outgoing { op: SHUTDOWN, flags, len: 0 })
     }
 
-    /// The payload of a packet of `len` bytes; call [`Self::sent`] after it.
+    /// The payload of a packet of `len` bytes.
     pub(super) fn payload(&self, len: usize) -> &[u8] {
         self.to_guest.rest().get(..len).unwrap_or_default()
     }
 
-    pub(super) fn sent(&mut self, len: usize) {
+    /// A packet with `len` bytes of payload has left.
+    pub(super) fn sent(&mut self, len: usize, now: Instant) {
         self.to_guest.advance(len);
-        self.credit.sent = self.credit.sent.wrapping_add(low(len));
-        self.credit.told = self.credit.delivered;
+        self.credit.send(len);
+        if len > 0 {
+            self.moved(now);
+        }
     }
 
     /// Room and progress, as every packet carries them.
     pub(super) const fn credit(&self) -> (u32, u32) {
-        (low(ROOM), self.credit.delivered)
+        self.credit.ours()
     }
 
     /// Whether nothing is left to do.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let late = self.deadline.is_some_and(|deadline| now >= deadline);
-        let due = self.due.reset || self.due.request;
-        late || (self.state == State::Ended && self.to_host.rest().is_empty() && !due)
+        late || (self.state == State::Ended && self.to_host.is_empty() && !self.due.reset)
     }
 
     /// Whether the guest still takes it for open, and must hear that it is not.
     pub(super) fn is_known_to_guest(&self) -> bool {
-        self.state != State::Ended && !self.due.request
+        self.due.reset || (self.state != State::Ended && !self.due.request)
     }
 }
-
-impl Credit {
-    /// Bytes that the guest still has room for.
-    const fn left(&self) -> u32 {
-        self.buf_alloc.saturating_sub(self.sent.wrapping_sub(self.fwd_cnt))
-    }
-}
-
-/// The low 32 bits of a length: counters are modulo 2^32.
-#[expect(clippy::as_conversions, reason = "the counters of the protocol wrap")]
-#[expect(clippy::cast_possible_truncation, reason = "the counters of the protocol wrap")]
-const fn low(len: usize) -> u32 {
-    len as u32
-}
-
-/// Room for what one connection's guest sends, in bytes.
-const ROOM: usize = 256 << 10;
 
 /// How long a guest may take to answer that it accepts.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the end of a connection may take.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that is ending may stand still. A side that reads
+/// slowly gets all that was sent to it.
+const LINGER: Duration = Duration::from_secs(30);

@@ -1,8 +1,12 @@
 //! All connections, in one thread: packets to and from the rings, bytes to and
 //! from the Unix sockets.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read};
+use std::ops::Bound;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +16,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::PARENT_CID;
-use super::connection::Connection;
+use super::connection::{Connection, Outgoing};
 use super::packet::{Head, REQUEST, RST, STREAM};
-use super::rings::{Rings, Slot, Waker};
+use super::rings::{News, Rings, Slot, Waker};
 
 /// A connection's ports: the parent's, the guest's.
 type Ports = (u32, u32);
@@ -26,6 +30,12 @@ pub(super) struct Muxer {
     waker: Arc<Waker>,
     heard: UnixStream,
     rings: Option<Rings>,
+    /// QEMU is gone, and with it the guest: nobody can be connected any more.
+    gone: bool,
+    /// The guest may have sent more than was taken at once.
+    more: bool,
+    /// When the listener is looked at again, after it could not accept.
+    rests: Option<Instant>,
     /// Host connections whose first line is not complete.
     asking: Vec<Asking>,
     connections: BTreeMap<Ports, Connection>,
@@ -62,6 +72,9 @@ impl Muxer {
             waker: Arc::new(waker),
             heard,
             rings: None,
+            gone: false,
+            more: false,
+            rests: None,
             asking: Vec::new(),
             connections: BTreeMap::new(),
             last: (0, 0),
@@ -87,10 +100,9 @@ impl Muxer {
                 }
             };
             let now = Instant::now();
-            if let Some(rings) = self.waker.take() {
-                self.rings = Some(rings);
-            }
+            // Before the news: what a guest sent last arrives after its end.
             let received = self.receive_all(&mut payload, now);
+            self.hear(now);
             // Places of those that are still asking move as some are done.
             for (source, flags) in ready.into_iter().rev() {
                 self.serve(&source, flags, &mut scratch, now);
@@ -99,21 +111,47 @@ impl Muxer {
             if let Some(rings) = self.rings.as_ref().filter(|_| received || sent) {
                 rings.signal();
             }
-            self.connections.retain(|ports, connection| {
-                let over = connection.is_over(now);
-                if over && connection.is_known_to_guest() {
-                    self.resets.push_back(reset(self.guest_cid, *ports));
-                }
-                !over
-            });
-            self.asking.retain(|asking| asking.deadline > now);
+            self.tidy(now);
         }
+    }
+
+    /// What the device's other thread has to say.
+    fn hear(&mut self, now: Instant) {
+        match self.waker.take() {
+            Some(News::Rings(rings)) => {
+                self.rings = Some(rings);
+                self.more = true;
+            }
+            Some(News::Gone) => {
+                self.rings = None;
+                self.gone = true;
+                self.asking.clear();
+                self.resets.clear();
+                for connection in self.connections.values_mut() {
+                    connection.guest_gone(now);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Drops what is over or late.
+    fn tidy(&mut self, now: Instant) {
+        self.connections.retain(|ports, connection| {
+            let over = connection.is_over(now);
+            if over && connection.is_known_to_guest() {
+                self.resets.push_back(reset(self.guest_cid, *ports));
+            }
+            !over
+        });
+        self.asking.retain(|asking| asking.deadline > now);
+        self.rests = self.rests.filter(|until| *until > now);
     }
 
     fn wait(&self) -> io::Result<Vec<(Source, PollFlags)>> {
         let mut fds = vec![PollFd::new(&self.heard, PollFlags::IN)];
         let mut sources = vec![Source::Bell];
-        if self.connections.len() + self.asking.len() < MAX_CONNECTIONS {
+        if self.has_place() && self.rests.is_none() {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));
             sources.push(Source::Listener);
         }
@@ -130,7 +168,8 @@ impl Muxer {
                 sources.push(Source::Connection(*ports));
             }
         }
-        let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+        let tick = if self.more { Duration::ZERO } else { TICK };
+        let tick = Timespec { tv_sec: 0, tv_nsec: tick.subsec_nanos().into() };
         match poll(&mut fds, Some(&tick)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -147,19 +186,35 @@ impl Muxer {
             Source::Connection(ports) => {
                 let Some(connection) = self.connections.get_mut(ports) else { return };
                 connection.deliver(now);
-                connection.collect(scratch);
+                connection.collect(scratch, now);
                 if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
-                    connection.hung_up(now);
+                    connection.hang_up(now);
                 }
             }
         }
     }
 
+    fn has_place(&self) -> bool {
+        self.connections.len().saturating_add(self.asking.len()) < MAX_CONNECTIONS
+    }
+
     fn accept(&mut self, now: Instant) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            let deadline = now.checked_add(LINE_TIMEOUT).unwrap_or(now);
-            if stream.set_nonblocking(true).is_ok() {
-                self.asking.push(Asking { stream, line: Vec::new(), deadline });
+        while self.has_place() {
+            match self.listener.accept() {
+                Ok(_) if self.gone => {}
+                Ok((stream, _)) => {
+                    let deadline = now.checked_add(LINE_TIMEOUT).unwrap_or(now);
+                    if stream.set_nonblocking(true).is_ok() {
+                        self.asking.push(Asking { stream, line: Vec::new(), deadline });
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // No descriptors are left, as a rule: not at once again.
+                Err(error) => {
+                    tracing::warn!(%error, "the vsock device cannot accept a connection");
+                    self.rests = now.checked_add(TICK);
+                    return;
+                }
             }
         }
     }
@@ -179,13 +234,7 @@ impl Muxer {
             return;
         }
         let Asking { stream, line, .. } = self.asking.swap_remove(index);
-        let Some((port, early)) = end.and_then(|end| {
-            let port = line.get(..end)?.strip_prefix(b"CONNECT ")?;
-            let port = std::str::from_utf8(port).ok()?.trim_end().parse().ok()?;
-            Some((port, line.get(end.checked_add(1)?..)?))
-        }) else {
-            return;
-        };
+        let Some((port, early)) = end.and_then(|end| first_line(&line, end)) else { return };
         let ports = (self.free_port(port), port);
         self.connections.insert(ports, Connection::to_guest(stream, early, now));
     }
@@ -200,11 +249,13 @@ impl Muxer {
         }
     }
 
-    /// Takes all that the guest has sent; whether there was anything.
+    /// Takes what the guest has sent, not for ever; whether there was anything.
     fn receive_all(&mut self, payload: &mut Vec<u8>, now: Instant) -> bool {
-        let mut received = false;
-        while let Some(head) = self.rings.as_ref().and_then(|rings| rings.receive(payload)) {
-            received = true;
+        let mut taken = 0;
+        while taken < MAX_BURST
+            && let Some(head) = self.rings.as_ref().and_then(|rings| rings.receive(payload))
+        {
+            taken += 1;
             let ports = (head.dst_port, head.src_port);
             if head.src_cid != self.guest_cid || head.dst_cid != PARENT_CID || head.kind != STREAM {
                 self.refuse(&head);
@@ -212,12 +263,12 @@ impl Muxer {
                 self.open(ports, &head);
             } else if let Some(connection) = self.connections.get_mut(&ports) {
                 connection.take(&head, payload, ports.0, now);
-                connection.deliver(now);
             } else {
                 self.refuse(&head);
             }
         }
-        received
+        self.more = taken == MAX_BURST;
+        taken > 0
     }
 
     /// The guest wants a port of its parent.
@@ -254,36 +305,46 @@ impl Muxer {
     fn send_all(&mut self, now: Instant) -> bool {
         let Some(rings) = &self.rings else { return false };
         let (mut sent, mut idle) = (false, 0);
-        while let Some(slot) = rings.slot() {
+        let mut free = rings.slot();
+        while let Some(slot) = free.take() {
             if let Some(head) = self.resets.pop_front() {
                 rings.send(slot, &head, &[]);
                 sent = true;
-                continue;
-            }
-            let after = (std::ops::Bound::Excluded(self.last), std::ops::Bound::Unbounded);
-            let next = self.connections.range_mut(after).next();
-            let Some((ports, connection)) = (match next {
-                Some(next) => Some(next),
-                None => self.connections.iter_mut().next(),
-            }) else {
+            } else if idle < self.connections.len()
+                && let Some((ports, connection)) = following(&mut self.connections, self.last)
+            {
+                self.last = ports;
+                if let Err(slot) = send_one(rings, slot, self.guest_cid, ports, connection, now) {
+                    idle += 1;
+                    free = Some(slot);
+                    continue;
+                }
+                (sent, idle) = (true, 0);
+            } else {
                 rings.keep(slot);
                 break;
-            };
-            self.last = *ports;
-            match send_one(rings, slot, self.guest_cid, *ports, connection) {
-                Ok(()) => (sent, idle) = (true, 0),
-                Err(slot) => {
-                    rings.keep(slot);
-                    idle += 1;
-                }
             }
-            connection.deliver(now);
-            if idle >= self.connections.len() {
-                break;
-            }
+            free = rings.slot();
         }
         sent
     }
+}
+
+impl Drop for Muxer {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.host_socket);
+    }
+}
+
+/// The connection after `last`, and the first after the last of all.
+fn following(
+    connections: &mut BTreeMap<Ports, Connection>,
+    last: Ports,
+) -> Option<(Ports, &mut Connection)> {
+    let after = (Bound::Excluded(last), Bound::Unbounded);
+    let ports = connections.range(after).next().or_else(|| connections.iter().next())?.0;
+    let ports = *ports;
+    connections.get_mut(&ports).map(|connection| (ports, connection))
 }
 
 /// Sends a connection's next packet, or gives the slot back.
@@ -293,8 +354,11 @@ fn send_one(
     guest_cid: u64,
     (port, guest_port): Ports,
     connection: &mut Connection,
+    now: Instant,
 ) -> Result<(), Slot> {
-    let Some((op, flags, len)) = connection.next(slot.room) else { return Err(slot) };
+    let Some(Outgoing { op, flags, len }) = connection.next(slot.room, now) else {
+        return Err(slot);
+    };
     let (buf_alloc, fwd_cnt) = connection.credit();
     let head = Head {
         src_cid: PARENT_CID,
@@ -309,7 +373,7 @@ fn send_one(
         fwd_cnt,
     };
     rings.send(slot, &head, connection.payload(len));
-    connection.sent(len);
+    connection.sent(len, now);
     Ok(())
 }
 
@@ -323,6 +387,14 @@ fn reset(guest_cid: u64, (port, guest_port): Ports) -> Head {
         op: RST,
         ..Head::default()
     }
+}
+
+/// The port that a host connection asks for in its first line, which ends at
+/// `end`: `CONNECT <port>`. And what follows the line.
+fn first_line(bytes: &[u8], end: usize) -> Option<(u32, &[u8])> {
+    let port = bytes.get(..end)?.strip_prefix(b"CONNECT ")?;
+    let port = std::str::from_utf8(port).ok()?.trim_end().parse().ok()?;
+    Some((port, bytes.get(end.checked_add(1)?..)?))
 }
 
 /// Connects to the socket of a port of the parent's, without waiting: where its
@@ -343,6 +415,9 @@ const MAX_CONNECTIONS: usize = 8192;
 
 /// Resets that wait for the guest.
 const MAX_RESETS: usize = 1024;
+
+/// Packets taken from the guest before the host's side has its turn.
+const MAX_BURST: usize = 1024;
 
 /// Longest first line of a host connection, in bytes.
 const MAX_LINE: usize = 32;

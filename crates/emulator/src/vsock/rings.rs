@@ -110,10 +110,18 @@ fn read_packet(
     Some(head)
 }
 
-/// A bell for the muxer's thread, and where it finds the rings.
+/// What the muxer's thread is told.
+pub(super) enum News {
+    /// A guest has started to use its rings.
+    Rings(Rings),
+    /// QEMU is gone.
+    Gone,
+}
+
+/// A bell for the muxer's thread, and what it is told.
 pub(super) struct Waker {
     bell: UnixStream,
-    rings: Mutex<Option<Rings>>,
+    news: Mutex<Option<News>>,
     stopped: AtomicBool,
 }
 
@@ -123,7 +131,7 @@ impl Waker {
         let (bell, heard) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         heard.set_nonblocking(true)?;
-        let waker = Self { bell, rings: Mutex::new(None), stopped: AtomicBool::new(false) };
+        let waker = Self { bell, news: Mutex::new(None), stopped: AtomicBool::new(false) };
         Ok((waker, heard))
     }
 
@@ -132,12 +140,14 @@ impl Waker {
         let _ = (&self.bell).write(&[1]);
     }
 
-    pub(super) fn give(&self, rings: Rings) {
-        *self.rings.lock().unwrap_or_else(PoisonError::into_inner) = Some(rings);
+    /// Only the latest news counts.
+    pub(super) fn tell(&self, news: News) {
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
+        self.wake();
     }
 
-    pub(super) fn take(&self) -> Option<Rings> {
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn take(&self) -> Option<News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn stop(&self) {
