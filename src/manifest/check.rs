@@ -22,6 +22,11 @@ impl TryFrom<Manifest> for super::Manifest {
 
     fn try_from(raw: Manifest) -> Result<Self, ManifestError> {
         let limits = raw.limits.check()?;
+        // Ports below are for privileged processes, which the service is not; the
+        // highest number means any port.
+        if !(1024..u32::MAX).contains(&raw.listen.vsock_port) {
+            return Err(ManifestError::value("listen.vsock_port", "must be 1024 to 4294967294"));
+        }
         let region = Region::parse(&raw.kms.region).map_err(at("kms.region"))?;
         let mut jobs = BTreeMap::new();
         for job in raw.job {

@@ -247,3 +247,13 @@ fn a_manifest_without_jobs_or_tables_is_refused() {
     assert!(Manifest::parse("").is_err());
     assert!(Manifest::parse("not toml").is_err());
 }
+
+#[test]
+fn a_port_that_the_service_could_not_listen_on_is_refused() {
+    for (port, good) in
+        [(0_u32, false), (1023, false), (1024, true), (u32::MAX - 1, true), (u32::MAX, false)]
+    {
+        let text = text().replace("vsock_port = 5005", &format!("vsock_port = {port}"));
+        assert_eq!(Manifest::parse(&text).is_ok(), good, "{port}");
+    }
+}

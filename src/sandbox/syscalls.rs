@@ -104,15 +104,12 @@ const ALLOWED: &[i64] = &[
     libc::SYS_writev,
     libc::SYS_recvfrom,
     libc::SYS_sendto,
-    libc::SYS_recvmsg,
-    libc::SYS_sendmsg,
     libc::SYS_close,
     // Connections: from the parent, and to its proxy.
     libc::SYS_accept4,
     libc::SYS_connect,
     libc::SYS_shutdown,
     libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
     // Waiting.

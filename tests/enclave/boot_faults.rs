@@ -59,3 +59,29 @@ async fn a_forbidden_system_call_kills_the_service_and_the_parent_hears_why() {
     assert!(words.contains("system call"), "{words}");
     eprintln!("{words}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_that_was_cut_under_the_same_pcrs_stops_the_boot() {
+    let Some(parts) = parts() else { return };
+    let image = Image::build(&parts, Wish::default()).await;
+    let file = std::fs::read(&image.eif).unwrap();
+    let genuine = strongroom_eif::Image::parse(&file).unwrap();
+    // The format measures one string of bytes: kernel, command line, ramdisks.
+    let (moved, rest) = genuine.cmdline().split_at("reboot=k panic=30 ".len());
+    let kernel = [genuine.kernel(), moved.as_bytes()].concat();
+    let metadata = strongroom_eif::Metadata::read(genuine.metadata().unwrap()).unwrap();
+    let cut = strongroom_eif::Builder {
+        architecture: genuine.architecture(),
+        kernel: &kernel,
+        cmdline: rest,
+        ramdisks: genuine.ramdisks().collect(),
+        metadata: &metadata,
+    };
+    assert_eq!(cut.measurements(None), genuine.measurements());
+    std::fs::write(&image.eif, cut.build(None).unwrap()).unwrap();
+    let machine = image.start(&parts);
+    let _ = heartbeat(&machine);
+    assert!(machine.wait(Duration::from_secs(60)).is_some(), "{}", machine.console());
+    let words = machine.last_words();
+    assert!(words.len() == 1 && words[0].contains("command line"), "{words:?}");
+}

@@ -191,6 +191,11 @@ pub const FORBIDDEN: &[(&str, i64)] = &[
     ("socketpair", libc::SYS_socketpair),
     ("bind", libc::SYS_bind),
     ("listen", libc::SYS_listen),
+    // Would take a program for the kernel (SO_ATTACH_FILTER).
+    ("setsockopt", libc::SYS_setsockopt),
+    // Would pass descriptors on.
+    ("sendmsg", libc::SYS_sendmsg),
+    ("recvmsg", libc::SYS_recvmsg),
     ("shmget", libc::SYS_shmget),
     ("pkey_mprotect", libc::SYS_pkey_mprotect),
     ("remap_file_pages", libc::SYS_remap_file_pages),

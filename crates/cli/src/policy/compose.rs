@@ -59,6 +59,14 @@ pub(crate) fn policy(images: &[Image], roles: &Roles) -> Value {
         "Resource": "*",
         "Condition": { "Null": { "kms:RecipientAttestation:ImageSha384": "true" } },
     }));
+    // Whatever IAM policies let the role do: the parent is not to change this one.
+    statements.push(json!({
+        "Sid": "ParentOnlyDecrypts",
+        "Effect": "Deny",
+        "Principal": { "AWS": roles.parent },
+        "NotAction": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+        "Resource": "*",
+    }));
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 

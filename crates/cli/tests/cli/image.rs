@@ -134,7 +134,7 @@ fn describe_prints_what_build_printed_and_what_is_inside() {
     };
     assert_eq!(
         listed(0),
-        ["dev", "init", "modules", "modules/nsm.ko", "modules/order", "proc", "sys"]
+        ["cmdline", "dev", "init", "modules", "modules/nsm.ko", "modules/order", "proc", "sys"]
     );
     assert_eq!(listed(1), ["enclave.eif.toml", "etc", "etc/roots.pem"]);
     let text = program().args(["image", "describe"]).arg(&image).output().unwrap();
@@ -193,6 +193,15 @@ fn parts_that_would_not_boot_are_refused_with_what_to_do() {
 }
 
 #[test]
+fn no_extra_file_takes_the_place_of_the_program() {
+    let parts = Parts::new();
+    for path in ["init", "/init", "modules/order", "proc/x", "init/x", "cmdline", "../x"] {
+        let extra = format!("{path}={}", parts.path("kernel").display());
+        error_of(parts.args(&["--extra", &extra]));
+    }
+}
+
+#[test]
 fn an_image_from_elsewhere_that_is_damaged_is_refused() {
     let parts = Parts::new();
     let (mut image, _) = parts.built(&[]);
@@ -236,7 +245,10 @@ fn the_policy_of_two_images_has_a_statement_for_each_and_no_hole() {
         .iter()
         .map(|s| s["Sid"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["Administration", "Image1", "Image2", "NobodyWithoutAttestation"]);
+    assert_eq!(
+        names,
+        ["Administration", "Image1", "Image2", "NobodyWithoutAttestation", "ParentOnlyDecrypts"]
+    );
     parts.file("policy.json", policy.to_string().as_bytes());
     let (code, linted) = run_json(["policy", "lint", parts.path("policy.json").to_str().unwrap()]);
     assert_eq!((code, &linted["findings"]), (0, &Value::Array(Vec::new())));

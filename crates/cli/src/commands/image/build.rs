@@ -80,13 +80,13 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     }
     let parts = Parts::read(args)?;
     let signer = signer(args)?;
-    let ramdisks = contents::ramdisks(&parts).map_err(|error| refused(&error))?;
+    let cmdline = args.cmdline.as_deref().unwrap_or(cmdline(parts.architecture));
+    let ramdisks = contents::ramdisks(&parts, cmdline).map_err(|error| refused(&error))?;
     let metadata = metadata(args, &parts);
-    let default = cmdline(parts.architecture);
     let builder = Builder {
         architecture: parts.architecture,
         kernel: &parts.kernel,
-        cmdline: args.cmdline.as_deref().unwrap_or(default),
+        cmdline,
         ramdisks: ramdisks.iter().map(Vec::as_slice).collect(),
         metadata: &metadata,
     };

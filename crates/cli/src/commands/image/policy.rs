@@ -68,20 +68,37 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let (partition, account) = account(&args.role)?;
     let root = format!("arn:{partition}:iam::{account}:root");
     let administrator = args.admin.unwrap_or(root);
-    if administrator == args.role {
+    let same = |other: &String| other.eq_ignore_ascii_case(&args.role);
+    if same(&administrator) || administrator.contains(":assumed-role/") {
         return Err(CliError::Usage(
-            "--admin and --role are the same: the parent could change the policy".to_owned(),
+            "--admin takes another role's ARN than --role: the parent could change the policy"
+                .to_owned(),
         ));
     }
-    let roles = Roles {
-        parent: args.role,
-        administrator,
-        producers: args.producers,
-        context: args.context.into_iter().collect(),
-    };
+    if args.producers.iter().any(same) {
+        return Err(CliError::Usage(
+            "--producer and --role are the same: the parent could make producers' input".to_owned(),
+        ));
+    }
+    let context = context(args.context)?;
+    let roles = Roles { parent: args.role, administrator, producers: args.producers, context };
     let policy = compose::policy(&images, &roles);
     let text = serde_json::to_string_pretty(&policy).unwrap_or_default();
     output.answer(&policy, &text)
+}
+
+/// The context, each name once. `${` would be a variable in a policy.
+fn context(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, CliError> {
+    let mut context = BTreeMap::new();
+    for (name, value) in pairs {
+        if value.contains("${") {
+            return Err(CliError::Usage(format!("--context {name}: `${{` is a policy variable")));
+        }
+        if context.insert(name.clone(), value).is_some() {
+            return Err(CliError::Usage(format!("--context {name} is given twice")));
+        }
+    }
+    Ok(context)
 }
 
 /// The partition and the account of a role's ARN.
@@ -91,7 +108,8 @@ fn account(role: &str) -> Result<(&str, &str), CliError> {
         ["arn", partition, "iam", "", account, name]
             if account.len() == 12
                 && account.bytes().all(|byte| byte.is_ascii_digit())
-                && (name.starts_with("role/") || name.starts_with("user/")) =>
+                && (name.starts_with("role/") || name.starts_with("user/"))
+                && !name.contains(['*', '?']) =>
         {
             Ok((partition, account))
         }
