@@ -13,7 +13,7 @@ name = "s"
 cpu_count = 2
 memory_mib = 512
 [listen]
-vsock_port = 1
+vsock_port = 5005
 [kms]
 region = "eu-west-1"
 [[job]]
