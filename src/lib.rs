@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! main ─▶ enclave ─▶ init · sandbox · entropy
-//!            └▶ server ─▶ request ─▶ job · keys · operation · output ─▶ connection · transport
+//!            └▶ server ─▶ request ─▶ job · keys · operation · output ─▶ shape · connection · transport
 //!                                                                 nsm · clock · manifest · budget · error · telemetry
 //! ```
 #![deny(unsafe_code)]
@@ -30,5 +30,6 @@ pub mod output;
 pub mod request;
 pub mod sandbox;
 pub mod server;
+pub mod shape;
 pub mod telemetry;
 pub mod transport;

@@ -6,6 +6,8 @@
 //! before anything listens.
 
 mod check;
+pub mod fields;
+pub mod operations;
 mod raw;
 mod types;
 
