@@ -8,11 +8,17 @@
 //! - [`esdk`]: AWS Encryption SDK messages, opened and written as a stream.
 //! - [`cms`]: KMS's `CiphertextForRecipient`.
 //! - [`seal`]: results sealed to a client's public key (HPKE, RFC 9180).
+//! - [`token`]: values replaced by deterministic or format-preserving tokens.
+//! - [`index`]: blind indexes of values.
+//! - [`signing`]: signatures with a private key that KMS unwrapped.
 #![forbid(unsafe_code)]
 
 pub mod cms;
 pub mod esdk;
+pub mod index;
 pub mod seal;
 pub mod secret;
+pub mod signing;
+pub mod token;
 
 pub use secret::{DataKey, SecretBuf};
