@@ -73,8 +73,6 @@ pub enum MatchForm {
     Indexed {
         /// The wrapped key of the index.
         secret: SecretName,
-        /// The name under which the index was made; the field's own by default.
-        name: String,
         /// How it was made.
         rule: IndexRule,
         /// Whose data it is.

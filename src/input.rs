@@ -1,0 +1,290 @@
+//! Inputs: from the body of a request to plaintext.
+//!
+//! Reads what says which data keys are needed, gets them from [`Keys`], and
+//! opens what follows as it arrives. What came is compared with what the job
+//! pins before KMS is asked for anything. Knows no operation.
+
+mod fields;
+
+use bytes::{Buf, BytesMut};
+use strongroom_envelope::esdk::{
+    self, CommitmentPolicy, DecryptFailed, EncryptedDataKey, EncryptionContext, Header, Policy,
+    Signatures,
+};
+use strongroom_envelope::{DataKey, SecretBuf, plain};
+
+use crate::budget::{OverBudget, Share};
+use crate::connection::{Body, Connection, ConnectionError};
+use crate::job::{BoundContext, BoundJob};
+use crate::keys::{KeyError, Keys};
+use crate::manifest::{Format, Input, KeyArn, Limits, Source};
+use crate::shape::{Counts, RecordError};
+
+pub use fields::Fields;
+
+/// An input that is being opened.
+pub enum Opening<'m> {
+    /// An Encryption SDK message.
+    Message(esdk::Opener),
+    /// A plain envelope: nothing of it is known to be right before its end.
+    Envelope(plain::Opener),
+    /// Records with encrypted fields.
+    Fields(Box<Fields<'m>>),
+    /// Nothing is encrypted.
+    Clear,
+}
+
+/// Why an input cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The header of an Encryption SDK message.
+    #[error("the input is not a message this job opens: {0}")]
+    Format(#[from] esdk::FormatError),
+    /// The header of a plain envelope.
+    #[error("the input is not a plain envelope this job opens: {0}")]
+    Envelope(#[from] plain::FormatError),
+    /// It ended within its header.
+    #[error("the input ended before its header was complete")]
+    NoHeader,
+    /// The encryption context lacks what the job pins, or has another value.
+    #[error(
+        "the message's encryption context does not have the value that the job requires for {0:?}"
+    )]
+    Context(String),
+    /// No encrypted data key is under the job's KMS key.
+    #[error("no data key of the message is encrypted under the job's KMS key {0}")]
+    Key(KeyArn),
+    /// No data key.
+    #[error(transparent)]
+    NoDataKey(#[from] KeyError),
+    /// More distinct data keys than there may be.
+    #[error("the records need more than {0} data keys, the most that limits.max_data_keys allows")]
+    TooManyDataKeys(usize),
+    /// The message does not authenticate.
+    #[error("the message does not authenticate: it was changed, cut, or made under another key")]
+    Decrypt(#[from] DecryptFailed),
+    /// A malformed record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The connection, or what came over it.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// Too much at once.
+    #[error(transparent)]
+    Busy(#[from] OverBudget),
+}
+
+/// Where an input comes from, and what is kept of it until it is opened.
+pub struct Incoming<'c> {
+    /// The caller's connection.
+    pub conn: &'c mut Connection,
+    /// What has arrived and is not opened yet.
+    pub bytes: BytesMut,
+}
+
+impl<'m> Opening<'m> {
+    /// Begins: reads the header, has KMS decrypt the data key, and authenticates
+    /// the header. Gives the input's id too: what a sealed result names it by.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub async fn begin(
+        keys: &Keys,
+        limits: &Limits,
+        job: &BoundJob<'m>,
+        input: &'m Input,
+        incoming: &mut Incoming<'_>,
+        memory: &mut Share,
+    ) -> Result<(Self, Vec<u8>), InputError> {
+        match &input.source {
+            Source::Whole(ciphertext) => {
+                let context = job.context(ciphertext);
+                match ciphertext.format {
+                    Format::AwsEncryptionSdk { .. } => {
+                        let policy = policy(ciphertext.format);
+                        let parse = |bytes: &[u8]| Ok(Header::parse(bytes, &limits.message(), &policy)?);
+                        let header = incoming.header(memory, parse).await?;
+                        let (id, header) = (header.message_id().to_vec(), context.admit(header)?);
+                        let key = context.data_key(keys, &header).await?;
+                        // Authenticates the header, and the message id in it.
+                        Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
+                    }
+                    Format::PlainEnvelope => {
+                        let limits = limits.envelope();
+                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes, &limits)?);
+                        let header = incoming.header(memory, parse).await?;
+                        let id = header.nonce().to_vec();
+                        let pinned = context.whole();
+                        let key = keys
+                            .decrypt(&ciphertext.key, &pinned, header.encrypted_data_key())
+                            .await?;
+                        Ok((Self::Envelope(plain::Opener::new(header, &key, &pinned)?), id))
+                    }
+                }
+            }
+            Source::Fields(ciphertexts) => {
+                let fields = Fields::new(job, input, ciphertexts, limits);
+                Ok((Self::Fields(Box::new(fields)), UNNAMED.to_vec()))
+            }
+            Source::Clear => Ok((Self::Clear, UNNAMED.to_vec())),
+        }
+    }
+
+    /// Opens some of what has arrived and appends it to `plaintext`. Whether
+    /// there was anything to open.
+    ///
+    /// # Errors
+    /// [`InputError`].
+    pub async fn open(
+        &mut self,
+        keys: &Keys,
+        input: &mut BytesMut,
+        plaintext: &mut SecretBuf,
+    ) -> Result<bool, InputError> {
+        let opened = match self {
+            Self::Message(opener) => opener.open(input, plaintext, PIECE)?,
+            Self::Envelope(opener) => {
+                opener.check_len(input.len())?;
+                0
+            }
+            Self::Fields(fields) => fields.open(keys, input, false, plaintext).await?,
+            Self::Clear => {
+                plaintext.extend_from_slice(input);
+                input.len()
+            }
+        };
+        input.advance(opened);
+        Ok(opened > 0)
+    }
+
+    /// Opens what is left when the body has ended. Gives the records that were
+    /// malformed and left out.
+    ///
+    /// # Errors
+    /// [`InputError`] when it may not end here.
+    pub async fn finish(
+        self,
+        keys: &Keys,
+        input: &mut BytesMut,
+        plaintext: &mut SecretBuf,
+    ) -> Result<Counts, InputError> {
+        match self {
+            Self::Message(opener) => opener.finish()?,
+            Self::Envelope(opener) => opener.finish(input, plaintext)?,
+            Self::Fields(mut fields) => {
+                fields.open(keys, input, true, plaintext).await?;
+                input.clear();
+                return Ok(fields.counts());
+            }
+            Self::Clear => {}
+        }
+        input.clear();
+        Ok(Counts::default())
+    }
+
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Fields(fields) => fields.memory(),
+            Self::Message(_) | Self::Envelope(_) | Self::Clear => 0,
+        }
+    }
+}
+
+impl Incoming<'_> {
+    /// Reads until `parse` finds a header at the front, and takes it off.
+    async fn header<T>(
+        &mut self,
+        memory: &mut Share,
+        parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, InputError>,
+    ) -> Result<T, InputError> {
+        loop {
+            if let Some((header, len)) = parse(&self.bytes)? {
+                self.bytes.advance(len);
+                return Ok(header);
+            }
+            if self.conn.read_body(&mut self.bytes).await? == Body::End {
+                return Err(InputError::NoHeader);
+            }
+            memory.hold(self.conn.memory().saturating_add(self.bytes.capacity()))?;
+        }
+    }
+}
+
+impl BoundContext<'_> {
+    /// Compares a message's encryption context with what the job pins: every
+    /// entry must be there, with its value; further entries may be.
+    fn admit(&self, header: Header) -> Result<Header, InputError> {
+        let mut header = header;
+        if !self.required.is_empty() {
+            let required: Vec<(String, String)> = self.required.clone().into_iter().collect();
+            header = header
+                .with_required_context(&required)
+                .map_err(|error| InputError::Context(error.key().to_owned()))?;
+        }
+        let context = header.encryption_context();
+        let mut pinned = self.pinned.iter().chain(&self.required);
+        match pinned.find(|(name, value)| context.get(name) != Some(value.as_str())) {
+            Some((name, _)) => Err(InputError::Context(name.clone())),
+            None => Ok(header),
+        }
+    }
+
+    /// The encrypted data keys of a message that are under the job's KMS key.
+    fn candidates<'h>(
+        &self,
+        header: &'h Header,
+    ) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
+        let key = &self.ciphertext.key;
+        let found: Vec<_> =
+            header.encrypted_data_keys().iter().filter(|encrypted| key.is_key_of(encrypted)).collect();
+        if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
+    }
+
+    /// The data key of a message: of several under the job's KMS key, the first
+    /// that KMS decrypts.
+    async fn data_key(&self, keys: &Keys, header: &Header) -> Result<DataKey, InputError> {
+        let mut refusal = None;
+        for encrypted in self.candidates(header)? {
+            let context = header.encryption_context();
+            match keys.decrypt(&self.ciphertext.key, context, &encrypted.ciphertext).await {
+                Ok(key) => return Ok(key),
+                Err(error) if error.is_of_the_ciphertext() => {
+                    refusal.get_or_insert(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(refusal.map_or_else(|| InputError::Key(self.ciphertext.key.clone()), InputError::from))
+    }
+
+    /// The context of a plain envelope: all that the job pins and nothing else.
+    fn whole(&self) -> EncryptionContext {
+        // What a manifest holds fits: names and values are short and few.
+        EncryptionContext::new(self.pinned.clone()).unwrap_or_default()
+    }
+}
+
+const fn policy(format: Format) -> Policy {
+    match format {
+        Format::AwsEncryptionSdk { allow_legacy, refuse_signed } => Policy {
+            commitment: if allow_legacy {
+                CommitmentPolicy::AllowLegacy
+            } else {
+                CommitmentPolicy::Require
+            },
+            signatures: if refuse_signed { Signatures::Refuse } else { Signatures::Accept },
+        },
+        Format::PlainEnvelope => {
+            Policy { commitment: CommitmentPolicy::Require, signatures: Signatures::Refuse }
+        }
+    }
+}
+
+/// Most plaintext opened at once, in bytes, before it is worked on; a longer
+/// frame is opened whole.
+const PIECE: usize = 256 << 10;
+
+/// The id of an input that has none of its own.
+const UNNAMED: &[u8] = b"-";
