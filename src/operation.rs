@@ -4,8 +4,12 @@
 //! it takes plaintext as it is opened and gives what may go on to the output.
 //! All it holds back is the record that has not ended yet.
 
+pub mod aggregate;
 mod csv;
+pub mod join_count;
 mod mask;
+pub mod matching;
+mod normalise;
 
 use strongroom_envelope::SecretBuf;
 
