@@ -4,32 +4,25 @@
 //! it takes plaintext as it is opened and gives what may go on to the output.
 //! All it holds back is the record that has not ended yet.
 
-mod csv;
+mod fields;
 mod mask;
+
+use std::collections::BTreeMap;
 
 use strongroom_envelope::SecretBuf;
 
-pub use csv::CsvError;
-pub use mask::Mask;
+pub use fields::{Fields, Rule};
 
-use crate::manifest::{Limits, OperationSpec};
+use crate::manifest::fields::{self as manifest, BadRecords, FieldPath, Shape, UnknownFields};
+use crate::manifest::{Limits, MaskRule, OperationSpec, UnknownColumns};
+use crate::shape::{Layout, RecordError};
 
 /// An operation at work on one request.
 pub enum Operation {
-    /// Mask the columns of a CSV file.
-    Mask(Mask),
+    /// Deal with fields of records.
+    Fields(Box<Fields>),
     /// Pass on unchanged, to be encrypted anew.
     Reencrypt,
-}
-
-/// Why an operation stopped. The data producer's fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record {record}: {problem}")]
-pub struct RecordError {
-    /// The malformed record, counted from 1; the header row of a CSV file is 1.
-    pub record: u64,
-    /// What is wrong with it. Says nothing of its content.
-    pub problem: CsvError,
 }
 
 impl Operation {
@@ -38,7 +31,7 @@ impl Operation {
     pub fn new(spec: &OperationSpec, limits: &Limits) -> Self {
         match spec {
             OperationSpec::Mask { fields, unknown } => {
-                Self::Mask(Mask::new(fields.clone(), *unknown, limits.max_record.0))
+                Self::Fields(Box::new(mask_columns(fields, *unknown, limits)))
             }
             OperationSpec::Reencrypt => Self::Reencrypt,
         }
@@ -54,7 +47,7 @@ impl Operation {
         out: &mut SecretBuf,
     ) -> Result<(), RecordError> {
         match self {
-            Self::Mask(mask) => mask.process(input, out),
+            Self::Fields(fields) => fields.process(input, out),
             Self::Reencrypt => {
                 pass_on(input, out);
                 Ok(())
@@ -73,13 +66,40 @@ impl Operation {
         out: &mut SecretBuf,
     ) -> Result<Option<u64>, RecordError> {
         match self {
-            Self::Mask(mask) => mask.finish(input, out).map(Some),
+            Self::Fields(fields) => fields.finish(input, out).map(|counts| Some(counts.records)),
             Self::Reencrypt => {
                 pass_on(input, out);
                 Ok(None)
             }
         }
     }
+}
+
+fn mask_columns(
+    rules: &BTreeMap<String, MaskRule>,
+    unknown: UnknownColumns,
+    limits: &Limits,
+) -> Fields {
+    let rule = |rule: &MaskRule| {
+        Rule::Mask(match rule {
+            MaskRule::Redact => manifest::MaskRule::Redact,
+            MaskRule::Last4 => manifest::MaskRule::Last4,
+            MaskRule::Initials => manifest::MaskRule::Initials,
+            MaskRule::Keep => manifest::MaskRule::Keep,
+            MaskRule::Drop => manifest::MaskRule::Drop,
+        })
+    };
+    let layout = Layout {
+        shape: Shape::Csv,
+        fields: rules.keys().cloned().map(FieldPath::Column).collect(),
+        unknown: match unknown {
+            UnknownColumns::Drop => UnknownFields::Drop,
+            UnknownColumns::Keep => UnknownFields::Keep,
+        },
+        bad_records: BadRecords::Refuse,
+        max_record: limits.max_record.0,
+    };
+    Fields::new(layout, rules.values().map(rule).collect())
 }
 
 fn pass_on(input: &mut SecretBuf, out: &mut SecretBuf) {
