@@ -17,8 +17,8 @@ use crate::budget::OverBudget;
 use crate::connection::ConnectionError;
 use crate::job::{InputError, JobError};
 use crate::keys::{KeyError, KmsError};
-use crate::operation::RecordError;
 use crate::output::OutputError;
+use crate::shape::RecordError;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]

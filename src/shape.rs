@@ -7,7 +7,20 @@
 //! It knows no keys and no operation, and keeps no plaintext of its own but in
 //! buffers that are erased.
 
+mod array;
+mod csv;
+mod document;
+mod json;
+mod lines;
+mod records;
+mod table;
+mod tree;
+
 use strongroom_envelope::SecretBuf;
+
+pub use csv::CsvError;
+pub use json::JsonError;
+pub use records::{RecordError, RecordProblem, Records};
 
 use crate::manifest::fields::{BadRecords, FieldPath, Shape, UnknownFields};
 
@@ -97,6 +110,14 @@ pub trait Visitor {
         new: &mut SecretBuf,
     ) -> Result<Edit, FieldError>;
 
+    /// Whether the field number `field` is left out of every record. The header
+    /// row of a CSV file has to know before the first value comes; a column that
+    /// is left out is not handed over.
+    fn drops(&self, field: usize) -> bool {
+        let _ = field;
+        false
+    }
+
     /// The record is complete.
     ///
     /// # Errors
@@ -119,6 +140,45 @@ pub struct Layout {
     pub bad_records: BadRecords,
     /// Longest record, in bytes.
     pub max_record: usize,
+}
+
+impl Layout {
+    /// What is wrong with a record of which the field number `field` is bad.
+    fn bad_field(&self, field: usize, problem: FieldError) -> RecordProblem {
+        RecordProblem::Field { field: self.name(field), problem }
+    }
+
+    /// A field's name as the manifest has it.
+    fn name(&self, field: usize) -> String {
+        self.fields.get(field).map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Where a shape's records go: to a visitor, and, when they are written anew,
+/// to a buffer.
+struct Target<'a, V> {
+    visitor: &'a mut V,
+    out: Option<&'a mut SecretBuf>,
+}
+
+impl<V> Target<'_, V> {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(out) = &mut self.out {
+            out.extend_from_slice(bytes);
+        }
+    }
+
+    /// Length of what has been written.
+    fn mark(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.len())
+    }
+
+    /// Erases what was written since the length was `mark`.
+    fn back_to(&mut self, mark: usize) {
+        if let Some(out) = &mut self.out {
+            out.truncate(mark);
+        }
+    }
 }
 
 /// How many records there were.
