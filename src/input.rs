@@ -18,6 +18,7 @@ use crate::connection::{Body, Connection, ConnectionError};
 use crate::job::{BoundContext, BoundJob};
 use crate::keys::{KeyError, Keys};
 use crate::manifest::{Format, Input, KeyArn, Limits, Source};
+use crate::receipts::Hash;
 use crate::shape::{Counts, RecordError};
 
 pub use fields::Fields;
@@ -80,6 +81,7 @@ pub struct Incoming<'c> {
     pub conn: &'c mut Connection,
     /// What has arrived and is not opened yet.
     pub bytes: BytesMut,
+    hash: Hash,
 }
 
 impl<'m> Opening<'m> {
@@ -192,7 +194,35 @@ impl<'m> Opening<'m> {
     }
 }
 
-impl Incoming<'_> {
+impl<'c> Incoming<'c> {
+    /// What comes over `conn`.
+    #[must_use]
+    pub fn new(conn: &'c mut Connection) -> Self {
+        Self { conn, bytes: BytesMut::new(), hash: Hash::new() }
+    }
+
+    /// Reads more, or finds the end of the input.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn read(&mut self) -> Result<Body, ConnectionError> {
+        let before = self.bytes.len();
+        let body = self.conn.read_body(&mut self.bytes).await?;
+        self.hash.update(self.bytes.get(before..).unwrap_or_default());
+        Ok(body)
+    }
+
+    /// SHA-256 of the input that has ended; what is read next is another one.
+    pub fn digest(&mut self) -> [u8; 32] {
+        std::mem::take(&mut self.hash).finish()
+    }
+
+    /// Bytes of memory that its buffers have.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.conn.memory().saturating_add(self.bytes.capacity())
+    }
+
     /// Reads until `parse` finds a header at the front, and takes it off.
     async fn header<T>(
         &mut self,
@@ -204,10 +234,10 @@ impl Incoming<'_> {
                 self.bytes.advance(len);
                 return Ok(header);
             }
-            if self.conn.read_body(&mut self.bytes).await? == Body::End {
+            if self.read().await? == Body::End {
                 return Err(InputError::NoHeader);
             }
-            memory.hold(self.conn.memory().saturating_add(self.bytes.capacity()))?;
+            memory.hold(self.memory())?;
         }
     }
 }
@@ -288,3 +318,38 @@ const PIECE: usize = 256 << 10;
 
 /// The id of an input that has none of its own.
 const UNNAMED: &[u8] = b"-";
+
+/// Opens a ciphertext that is given whole, as `input` says.
+///
+/// # Errors
+/// [`InputError`].
+pub async fn open_value(
+    keys: &Keys,
+    limits: &Limits,
+    job: &BoundJob<'_>,
+    input: &Input,
+    ciphertext: &[u8],
+) -> Result<SecretBuf, InputError> {
+    let Source::Whole(spec) = &input.source else { return Err(InputError::NoHeader) };
+    let context = job.context(spec);
+    let mut plaintext = SecretBuf::new();
+    match spec.format {
+        Format::AwsEncryptionSdk { .. } => {
+            let parsed = Header::parse(ciphertext, &limits.message(), &policy(spec.format))?;
+            let (header, len) = parsed.ok_or(InputError::NoHeader)?;
+            let header = context.admit(header)?;
+            let key = context.data_key(keys, &header).await?;
+            let body = ciphertext.get(len..).unwrap_or_default();
+            fields::open_message(header, &key, body, &mut plaintext)?;
+        }
+        Format::PlainEnvelope => {
+            let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
+            let (header, len) = parsed.ok_or(InputError::NoHeader)?;
+            let pinned = context.whole();
+            let key = keys.decrypt(&spec.key, &pinned, header.encrypted_data_key()).await?;
+            let opener = plain::Opener::new(header, &key, &pinned)?;
+            opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
+        }
+    }
+    Ok(plaintext)
+}

@@ -48,6 +48,9 @@ pub enum JobError {
         "the argument {0:?} must be 1 to {1} bytes without control characters, and match the job's pattern if it has one"
     )]
     BadArg(String, usize),
+    /// An argument that fields are compared with is not what the job compares.
+    #[error("the argument {0:?} is not an index of the job's length in hex, or not an encrypted value in base64")]
+    BadComparand(String),
     /// The job seals and no public key is given.
     #[error("the job seals its result: seal_to must be an X25519 public key of 32 bytes")]
     MissingRecipient,

@@ -26,7 +26,7 @@ use crate::manifest::operations::OperationSpec;
 use crate::shape::{Counts, FieldError, Layout, MissingFields, RecordError, Records};
 
 use aggregate::{Aggregator, Rows};
-use fields::Fields;
+use fields::{Fields, Rule};
 use join_count::JoinCount;
 use matching::Match;
 use sign::{Sign, SignError};
@@ -117,7 +117,7 @@ impl Operation {
                     Material::Token(key, tenant) => Some((key, tenant.as_str())),
                     Material::None | Material::Comparand(_) | Material::Signing(_) => None,
                 };
-                let rules = Fields::rules(spec, key).ok_or(OperationError::Secret)?;
+                let rules = Rule::all(spec, key)?;
                 let unknown = layout(first, spec.rules.keys().cloned().collect());
                 let missing = match spec.unknown {
                     UnknownFields::Drop => MissingFields::Allow,
@@ -160,6 +160,12 @@ impl Operation {
             }
         };
         Ok(Self(work))
+    }
+
+    /// One that is done, and takes nothing more to compute.
+    #[must_use]
+    pub const fn done() -> Self {
+        Self(Work::PassOn)
     }
 
     /// Takes from `input` what can be dealt with and appends the result to `out`.

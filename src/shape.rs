@@ -82,9 +82,21 @@ pub enum FieldError {
     /// Not a token of this field, tenant and key.
     #[error("it is not a token of this field and tenant")]
     NotAToken,
-    /// Not a ciphertext that the job can open.
+    /// Not a ciphertext.
+    #[error("it is not a ciphertext of the job's format, in base64")]
+    NotACiphertext,
+    /// A ciphertext for another use.
+    #[error("its encryption context is not the one that the job requires")]
+    OtherContext,
+    /// A ciphertext under another KMS key.
+    #[error("none of its data keys is under the job's KMS key")]
+    OtherKey,
+    /// Not a ciphertext that opens.
     #[error("it cannot be opened")]
     NotOpened,
+    /// The cryptographic library failed.
+    #[error("it cannot be encrypted")]
+    NotEncrypted,
     /// It is longer than a rule takes.
     #[error("it is too long")]
     TooLong,
@@ -136,6 +148,9 @@ pub struct Layout {
     pub fields: Vec<FieldPath>,
     /// What becomes of the others when a record is written.
     pub unknown: UnknownFields,
+    /// What becomes of a JSON document in which one of the fields is missing; a
+    /// CSV file always has to have them all.
+    pub missing: MissingFields,
     /// What becomes of malformed records.
     pub bad_records: BadRecords,
     /// Longest record, in bytes.
@@ -179,6 +194,15 @@ impl<V> Target<'_, V> {
             out.truncate(mark);
         }
     }
+}
+
+/// What becomes of a record that lacks a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingFields {
+    /// There is no value of it.
+    Allow,
+    /// The record is bad: one that was renamed would pass as unknown.
+    Refuse,
 }
 
 /// How many records there were.

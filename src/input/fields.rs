@@ -256,7 +256,7 @@ impl FieldCiphertext {
     }
 }
 
-fn open_message(
+pub(super) fn open_message(
     header: Header,
     key: &DataKey,
     body: &[u8],

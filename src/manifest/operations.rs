@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_envelope::signing;
+
 use super::fields::{FieldPath, FieldRule, IndexRule, Normalise, UnknownFields};
 use super::types::Template;
 
@@ -173,6 +175,17 @@ pub enum SignatureAlgorithm {
     Ed25519,
     /// RSASSA-PSS with SHA-256 and a salt of 32 bytes (RFC 8017).
     RsaPss,
+}
+
+impl From<SignatureAlgorithm> for signing::SignatureAlgorithm {
+    fn from(algorithm: SignatureAlgorithm) -> Self {
+        match algorithm {
+            SignatureAlgorithm::EcdsaP256 => Self::EcdsaP256Sha256,
+            SignatureAlgorithm::EcdsaSecp256k1 => Self::EcdsaSecp256k1Sha256,
+            SignatureAlgorithm::Ed25519 => Self::Ed25519,
+            SignatureAlgorithm::RsaPss => Self::RsaPssSha256,
+        }
+    }
 }
 
 /// What is signed.

@@ -8,9 +8,14 @@
 //! its share of the record's.
 
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::token::TokenKey;
 
+use super::OperationError;
+use super::index::Index;
 use super::mask::mask;
-use crate::manifest::fields::MaskRule;
+use super::tokenize::Tokens;
+use crate::manifest::fields::{FieldRule, MaskRule};
+use crate::manifest::operations::FieldsSpec;
 use crate::shape::{Counts, Edit, FieldError, Layout, RecordError, Records, Value, Visitor};
 
 /// The operation at work on one plaintext.
@@ -23,6 +28,12 @@ pub struct Fields {
 pub enum Rule {
     /// Only part of it is left, or nothing.
     Mask(MaskRule),
+    /// A token takes its place.
+    Token(Box<Tokens>),
+    /// The value of the token takes its place.
+    Detoken(Box<Tokens>),
+    /// Its blind index takes its place.
+    Index(Box<Index>),
 }
 
 /// A rule per field of a layout, in its order.
@@ -35,32 +46,53 @@ impl Fields {
         Self { records: Records::new(layout), rules: Rules(rules) }
     }
 
+    /// Deals with the whole records at the front of `input`; how many bytes that
+    /// were.
     pub(super) fn process(
         &mut self,
-        input: &mut SecretBuf,
-        out: &mut SecretBuf,
-    ) -> Result<(), RecordError> {
-        self.deal_with(input, out, false)
-    }
-
-    pub(super) fn finish(
-        &mut self,
-        input: &mut SecretBuf,
-        out: &mut SecretBuf,
-    ) -> Result<Counts, RecordError> {
-        self.deal_with(input, out, true)?;
-        Ok(self.records.counts())
-    }
-
-    fn deal_with(
-        &mut self,
-        input: &mut SecretBuf,
-        out: &mut SecretBuf,
+        input: &[u8],
         at_end: bool,
-    ) -> Result<(), RecordError> {
-        let done = self.records.process(input.expose(), at_end, &mut self.rules, Some(out))?;
-        input.consume(done);
-        Ok(())
+        out: &mut SecretBuf,
+    ) -> Result<usize, RecordError> {
+        self.records.process(input, at_end, &mut self.rules, Some(out))
+    }
+
+    pub(super) const fn counts(&self) -> Counts {
+        self.records.counts()
+    }
+}
+
+impl Rule {
+    /// The rules of `spec`, in the order of its fields. Tokens and indexes are
+    /// under `key`, of the tenant beside it.
+    ///
+    /// # Errors
+    /// [`OperationError::Secret`] when there is no key, or none that serves.
+    pub fn all(
+        spec: &FieldsSpec,
+        key: Option<(&TokenKey, &str)>,
+    ) -> Result<Vec<Self>, OperationError> {
+        spec.rules.values().map(|rule| Self::new(rule, key)).collect()
+    }
+
+    fn new(rule: &FieldRule, key: Option<(&TokenKey, &str)>) -> Result<Self, OperationError> {
+        let secret = |_| OperationError::Secret;
+        match (rule, key) {
+            (FieldRule::Mask(rule), _) => Ok(Self::Mask(rule.clone())),
+            (FieldRule::Token(rule), Some((key, tenant))) => {
+                Ok(Self::Token(Box::new(Tokens::new(key, rule, tenant).map_err(secret)?)))
+            }
+            (FieldRule::Detoken(rule), Some((key, tenant))) => {
+                Ok(Self::Detoken(Box::new(Tokens::new(key, rule, tenant).map_err(secret)?)))
+            }
+            (FieldRule::Index(rule), Some((key, tenant))) => {
+                let index = Index::new(key, rule, tenant).map_err(|_| OperationError::Secret)?;
+                Ok(Self::Index(Box::new(index)))
+            }
+            (FieldRule::Token(_) | FieldRule::Detoken(_) | FieldRule::Index(_), None) => {
+                Err(OperationError::Secret)
+            }
+        }
     }
 }
 
@@ -73,6 +105,9 @@ impl Visitor for Rules {
     ) -> Result<Edit, FieldError> {
         match self.0.get(field) {
             Some(Rule::Mask(rule)) => mask(rule, value, new),
+            Some(Rule::Token(tokens)) => tokens.token(value, new),
+            Some(Rule::Detoken(tokens)) => tokens.value(value, new),
+            Some(Rule::Index(index)) => index.index(value, new),
             // A layout of more fields than rules: let nothing pass.
             None => Ok(Edit::Drop),
         }

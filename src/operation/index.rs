@@ -23,7 +23,11 @@ impl Index {
     /// Appends the index of a value to `new`. Null and empty stay what they are.
     pub(super) fn index(&self, value: Value<'_>, new: &mut SecretBuf) -> Result<Edit, FieldError> {
         let Some(text) = text(value)? else { return Ok(Edit::Keep) };
-        self.0.index(text, new).map(|()| Edit::Text).map_err(|_| FieldError::TooLong)
+        match self.0.index(text, new) {
+            // Nothing is left of it by normalisation: an empty text is.
+            Ok(()) | Err(IndexError::Empty) => Ok(Edit::Text),
+            Err(_) => Err(FieldError::TooLong),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::index::IndexError;
 use strongroom_envelope::signing::SigningKey;
 use strongroom_envelope::token::TokenKey;
 
@@ -53,8 +54,11 @@ async fn comparand(
     match &spec.form {
         MatchForm::Indexed { secret, rule, tenant: whose } => {
             let key = token_key(service, secret).await?;
-            let given = hex::decode(given).ok().filter(|given| given.len() == rule.bytes);
-            Ok(indexed(&key, rule, &tenant(job, whose.as_ref()), given.ok_or_else(bad)?)?)
+            let hex = given.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+            if !hex || given.len() != rule.bytes.saturating_mul(2) {
+                return Err(bad().into());
+            }
+            Ok(indexed(&key, rule, &tenant(job, whose.as_ref()), given.to_owned())?)
         }
         MatchForm::Encrypted => {
             let message = STANDARD.decode(given).map_err(|_| bad())?;
@@ -70,12 +74,17 @@ fn indexed(
     key: &TokenKey,
     rule: &IndexRule,
     tenant: &str,
-    given: Vec<u8>,
+    given: String,
 ) -> Result<Comparand, OperationError> {
     let index = index::blind_index(key, rule, tenant).map_err(|_| OperationError::Secret)?;
     Ok(Comparand::Index(Box::new(move |value| {
         let value = str::from_utf8(value).map_err(|_| FieldError::NotUtf8)?;
-        index.matches(value, &given).map_err(|_| FieldError::TooLong)
+        match index.matches(value, given.as_bytes()) {
+            Ok(equal) => Ok(equal),
+            // Nothing has no index.
+            Err(IndexError::Empty) => Ok(false),
+            Err(_) => Err(FieldError::TooLong),
+        }
     })))
 }
 

@@ -18,7 +18,7 @@ use strongroom_envelope::SecretBuf;
 use super::json::{self, JsonError};
 use super::records::RecordProblem;
 use super::tree::{State, Trail, Tree};
-use super::{Edit, Kind, Layout, Target, Value, Visitor};
+use super::{Edit, Kind, Layout, MissingFields, Target, Value, Visitor};
 use crate::manifest::fields::{FieldPath, UnknownFields};
 
 /// The fields of a job's documents, and room to work.
@@ -234,7 +234,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
 
     /// What has to be seen to when a container has ended.
     fn ended(&mut self, container: &Container, array: bool) -> Result<(), RecordProblem> {
-        if !self.keeps_unknown() {
+        if self.layout.missing == MissingFields::Allow {
             return Ok(());
         }
         let Document { tree, trail, .. } = &*self.document;
