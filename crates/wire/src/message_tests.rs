@@ -114,7 +114,7 @@ fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
     };
     let cases: [(usize, Make); 5] = [
         (MAX_TEXT_LEN, Box::new(with_job)),
-        (MAX_TEXT_LEN, Box::new(with_arg)),
+        (MAX_ARG_LEN, Box::new(with_arg)),
         (MAX_NONCE_LEN, Box::new(with_nonce)),
         (MAX_ARGS, Box::new(with_args)),
         (MAX_TOKEN_LEN, Box::new(with_token)),
@@ -185,7 +185,8 @@ proptest! {
         args in prop::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
         seal_to in prop::option::of(prop::collection::vec(any::<u8>(), 32)),
     ) {
-        let call = Call::Run(Run { job, args, seal_to: seal_to.map(ByteBuf::from), nonce: None });
+        let seal_to = seal_to.map(ByteBuf::from);
+        let call = Call::Run(Run { job, args, seal_to, ..Run::default() });
         let request = Request { id: RequestId(id), deadline_ms, call };
         prop_assert_eq!(Request::decode(&request.encode().unwrap()), Ok(request));
     }
