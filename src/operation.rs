@@ -10,6 +10,7 @@ pub mod index;
 mod join_count;
 mod mask;
 mod matching;
+mod normalise;
 mod sign;
 mod tokenize;
 

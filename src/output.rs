@@ -109,9 +109,8 @@ impl Output {
     #[must_use]
     pub const fn protects(&self) -> Protect {
         match self.form {
-            Form::Clear => Protect::None,
+            Form::Clear | Form::Fields(_) => Protect::None,
             Form::Kms(_) => Protect::Kms,
-            Form::Fields(_) => Protect::Fields,
             Form::Seal(_) => Protect::Seal,
         }
     }

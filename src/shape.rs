@@ -8,7 +8,7 @@
 //! buffers that are erased.
 
 mod array;
-mod csv;
+pub(crate) mod csv;
 mod document;
 mod json;
 mod lines;

@@ -47,7 +47,7 @@ pub(super) use groups::Member;
 use groups::{Group, GroupKey, Groups, Tally};
 use plan::{Plan, Role};
 pub(super) use rows::{Cell, RowWriter};
-pub use rows::{Rows, SUPPRESSED};
+pub use rows::Rows;
 
 /// Computes over the records of one plaintext.
 pub struct Aggregator {

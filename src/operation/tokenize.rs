@@ -64,7 +64,7 @@ impl From<fields::Alphabet> for Alphabet {
             fields::Alphabet::Digits => Self::Digits,
             fields::Alphabet::Lowercase => Self::Lowercase,
             fields::Alphabet::Alphanumeric => Self::Alphanumeric,
-            fields::Alphabet::Hex => Self::Hex,
+            fields::Alphabet::Hex => Self::HexLowercase,
         }
     }
 }

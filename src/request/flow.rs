@@ -2,7 +2,6 @@
 //!
 //! Plaintext exists only here, in two buffers that are erased.
 
-use bytes::BytesMut;
 use strongroom_envelope::SecretBuf;
 
 use crate::budget::Share;

@@ -195,7 +195,7 @@ pub(super) fn unescape(input: &[u8], field: &Field, out: &mut SecretBuf) {
 }
 
 /// Appends a value as a field, in quotes where it needs them.
-pub(super) fn escape(value: &[u8], out: &mut SecretBuf) {
+pub(crate) fn escape(value: &[u8], out: &mut SecretBuf) {
     if !value.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r')) {
         out.extend_from_slice(value);
         return;

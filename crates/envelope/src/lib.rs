@@ -18,6 +18,10 @@ pub mod esdk;
 pub mod index;
 pub mod seal;
 pub mod secret;
+pub mod plain;
+pub mod padding;
+pub mod caller;
+pub mod receipt;
 pub mod signing;
 pub mod token;
 

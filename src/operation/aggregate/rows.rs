@@ -16,7 +16,7 @@
 use strongroom_envelope::SecretBuf;
 
 use super::decimal::{Decimal, text};
-use crate::operation::csv;
+use crate::shape::csv;
 
 /// How result rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
