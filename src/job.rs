@@ -168,19 +168,10 @@ impl<'m> BoundJob<'m> {
     /// The KMS keys that it uses, each once, in order.
     #[must_use]
     pub fn keys(&self, manifest: &Manifest) -> Vec<String> {
-        let mut keys = BTreeSet::new();
-        for input in &self.job.inputs {
-            match &input.source {
-                Source::Whole(ciphertext) => drop(keys.insert(&ciphertext.key)),
-                Source::Fields(fields) => keys.extend(fields.values().map(|field| &field.key)),
-                Source::Clear => {}
-            }
-        }
-        if let OutputSpec::Kms(kms) | OutputSpec::Fields(_, kms) = &self.job.output {
-            keys.insert(&kms.key);
-        }
         let secret = self.job.operation.secret().and_then(|name| manifest.secrets.get(name));
-        keys.extend(secret.map(|secret| &secret.key));
+        let inputs = self.job.ciphertexts().map(|ciphertext| &ciphertext.key);
+        let others = self.job.output_key().into_iter().chain(secret.map(|secret| &secret.key));
+        let keys: BTreeSet<&KeyArn> = inputs.chain(others).collect();
         keys.into_iter().map(ToString::to_string).collect()
     }
 

@@ -138,6 +138,29 @@ pub struct Job {
     pub output: OutputSpec,
 }
 
+impl Job {
+    /// What its inputs' ciphertexts must be.
+    pub fn ciphertexts(&self) -> impl Iterator<Item = &Ciphertext> {
+        self.inputs.iter().flat_map(|input| {
+            let (whole, fields) = match &input.source {
+                Source::Whole(ciphertext) => (Some(ciphertext), None),
+                Source::Fields(fields) => (None, Some(fields.values())),
+                Source::Clear => (None, None),
+            };
+            whole.into_iter().chain(fields.into_iter().flatten())
+        })
+    }
+
+    /// The KMS key of its result, where it has one.
+    #[must_use]
+    pub const fn output_key(&self) -> Option<&KeyArn> {
+        match &self.output {
+            OutputSpec::Kms(kms) | OutputSpec::Fields(_, kms) => Some(&kms.key),
+            OutputSpec::None | OutputSpec::Seal { .. } => None,
+        }
+    }
+}
+
 /// What a job takes in.
 #[derive(Debug)]
 pub struct Input {

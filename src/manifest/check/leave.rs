@@ -91,14 +91,7 @@ impl Job {
             let all = ciphertext.context.values().chain(ciphertext.required_context.values());
             all.filter_map(Template::arg).map(str::to_owned).collect()
         };
-        let mut used: BTreeSet<String> = BTreeSet::new();
-        for input in &self.inputs {
-            match &input.source {
-                Source::Whole(ciphertext) => used.extend(contexts(ciphertext)),
-                Source::Fields(fields) => used.extend(fields.values().flat_map(contexts)),
-                Source::Clear => {}
-            }
-        }
+        let used: BTreeSet<String> = self.ciphertexts().flat_map(contexts).collect();
         let proven = |arg: &String| used.contains(arg) || !self.callers.is_empty();
         let compared = |arg: &String| match &self.operation {
             OperationSpec::Match(spec) => {
