@@ -91,7 +91,9 @@ impl SigningKey {
     /// # Errors
     /// [`SigningError::Key`].
     pub fn new(algorithm: SignatureAlgorithm, private_key: &[u8]) -> Result<Self, SigningError> {
-        if private_key.len() > Self::MAX_KEY_LEN {
+        let seed =
+            algorithm == SignatureAlgorithm::Ed25519 && private_key.len() == ED25519_SEED_LEN;
+        if private_key.len() > Self::MAX_KEY_LEN || !(seed || is_one_sequence(private_key)) {
             return Err(SigningError::Key);
         }
         Ok(Self(match algorithm {
@@ -102,7 +104,11 @@ impl SigningKey {
             SignatureAlgorithm::EcdsaSecp256k1Sha256 => Pair::Ecdsa(
                 EcdsaKeyPair::from_private_key_der(&ECDSA_P256K1_SHA256_ASN1_SIGNING, private_key)?,
             ),
-            SignatureAlgorithm::Ed25519 => Pair::Ed25519(ed25519(private_key)?),
+            // PKCS#8 has more bytes than a seed, so length tells them apart.
+            SignatureAlgorithm::Ed25519 if seed => {
+                Pair::Ed25519(Ed25519KeyPair::from_seed_unchecked(private_key)?)
+            }
+            SignatureAlgorithm::Ed25519 => Pair::Ed25519(Ed25519KeyPair::from_pkcs8(private_key)?),
             SignatureAlgorithm::RsaPssSha256 => Pair::Rsa(rsa(private_key)?),
         }))
     }
@@ -216,13 +222,16 @@ impl MessageSigner {
     }
 }
 
-/// A seed is told from PKCS#8 by its length: PKCS#8 has more bytes around it.
-fn ed25519(private_key: &[u8]) -> Result<Ed25519KeyPair, SigningError> {
-    Ok(if private_key.len() == ED25519_SEED_LEN {
-        Ed25519KeyPair::from_seed_unchecked(private_key)?
-    } else {
-        Ed25519KeyPair::from_pkcs8(private_key)?
-    })
+/// Whether `key` is one DER SEQUENCE with nothing behind it, where the library
+/// does not look.
+fn is_one_sequence(key: &[u8]) -> bool {
+    let (len, contents) = match key {
+        [0x30, 0x82, high, low, contents @ ..] => (u16::from_be_bytes([*high, *low]), contents),
+        [0x30, 0x81, len, contents @ ..] => (u16::from(*len), contents),
+        [0x30, len @ ..=0x7f, contents @ ..] => (u16::from(*len), contents),
+        _ => return false,
+    };
+    usize::from(len) == contents.len()
 }
 
 fn rsa(private_key: &[u8]) -> Result<rsa::KeyPair, SigningError> {

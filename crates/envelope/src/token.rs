@@ -182,7 +182,7 @@ mod tests {
     fn keys_are_those_of_another_hkdf_and_differ() {
         let secret = *b"0123456789abcdef0123456789abcdefXYZ";
         let key = TokenKey::new(&secret).unwrap();
-        let other = hkdf::<sha2::Sha256>::new(None, &secret);
+        let other = ::hkdf::Hkdf::<sha2::Sha256>::new(None, &secret);
         let mut siv = [0; 64];
         let mut ff1 = [0; 32];
         let mut index = [0; 32];
@@ -194,8 +194,6 @@ mod tests {
         assert_eq!(key.index_key(), index);
         assert_ne!(ff1, index);
     }
-
-    use ::hkdf::Hkdf as hkdf;
 
     #[test]
     fn names_that_read_alike_when_joined_are_encoded_apart() {
