@@ -6,12 +6,14 @@
 //!
 //! - [`secret`]: the types every key and plaintext lives in.
 //! - [`esdk`]: AWS Encryption SDK messages, opened and written as a stream.
+//! - [`keyring`]: raw keys in the place of KMS, for tests and `strongroomctl`.
 //! - [`cms`]: KMS's `CiphertextForRecipient`.
 //! - [`seal`]: results sealed to a client's public key (HPKE, RFC 9180).
 #![forbid(unsafe_code)]
 
 pub mod cms;
 pub mod esdk;
+pub mod keyring;
 pub mod seal;
 pub mod secret;
 
