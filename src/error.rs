@@ -165,8 +165,13 @@ const fn input_code(error: &InputError) -> ErrorCode {
         InputError::Format(error) => match error {
             FormatError::HeaderTooLong(_)
             | FormatError::TooManyEncryptedDataKeys(_)
-            | FormatError::FrameTooLong(_) => ErrorCode::TooLarge,
+            | FormatError::FrameTooLong(_)
+            | FormatError::ContentTooLong(_) => ErrorCode::TooLarge,
             FormatError::UnsupportedVersion(_)
+            | FormatError::Signed(_)
+            | FormatError::SuiteOfOtherVersion(_)
+            | FormatError::FixedField
+            | FormatError::FrameLenUnexpected(_)
             | FormatError::NotKeyCommitting(_)
             | FormatError::UnsupportedSuite(_)
             | FormatError::Context(_)
@@ -182,7 +187,7 @@ const fn input_code(error: &InputError) -> ErrorCode {
             ErrorCode::TooLarge
         }
         InputError::Envelope(_) | InputError::NoHeader => ErrorCode::BadMessage,
-        InputError::Context(_) => ErrorCode::ContextMismatch,
+        InputError::Context(_) | InputError::RequiredContext(_) => ErrorCode::ContextMismatch,
         InputError::Key(_) => ErrorCode::WrongKey,
         InputError::NoDataKey(error) => key_code(error),
         InputError::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,

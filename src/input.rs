@@ -52,6 +52,9 @@ pub enum InputError {
         "the message's encryption context does not have the value that the job requires for {0:?}"
     )]
     Context(String),
+    /// The encryption context that the message need not hold does not fit it.
+    #[error(transparent)]
+    RequiredContext(#[from] esdk::RequiredContextError),
     /// No encrypted data key is under the job's KMS key.
     #[error("no data key of the message is encrypted under the job's KMS key {0}")]
     Key(KeyArn),
@@ -112,15 +115,16 @@ impl<'m> Opening<'m> {
                         Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
                     }
                     Format::PlainEnvelope => {
-                        let limits = limits.envelope();
-                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes, &limits)?);
+                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes)?);
                         let header = incoming.header(memory, parse).await?;
                         let id = header.nonce().to_vec();
                         let pinned = context.whole();
                         let key = keys
                             .decrypt(&ciphertext.key, &pinned, header.encrypted_data_key())
                             .await?;
-                        Ok((Self::Envelope(plain::Opener::new(header, &key, &pinned)?), id))
+                        let max_len = limits.max_frame.0;
+                        let opener = plain::Opener::new(header, &key, &pinned, max_len)?;
+                        Ok((Self::Envelope(opener), id))
                     }
                 }
             }
@@ -248,10 +252,9 @@ impl BoundContext<'_> {
     fn admit(&self, header: Header) -> Result<Header, InputError> {
         let mut header = header;
         if !self.required.is_empty() {
-            let required: Vec<(String, String)> = self.required.clone().into_iter().collect();
-            header = header
-                .with_required_context(&required)
-                .map_err(|error| InputError::Context(error.key().to_owned()))?;
+            // What a manifest holds fits: names and values are short and few.
+            let required = EncryptionContext::new(self.required.clone()).unwrap_or_default();
+            header = header.with_required_context(&required)?;
         }
         let context = header.encryption_context();
         let mut pinned = self.pinned.iter().chain(&self.required);
@@ -343,11 +346,11 @@ pub async fn open_value(
             fields::open_message(header, &key, body, &mut plaintext)?;
         }
         Format::PlainEnvelope => {
-            let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
+            let parsed = plain::Header::parse(ciphertext)?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
             let pinned = context.whole();
             let key = keys.decrypt(&spec.key, &pinned, header.encrypted_data_key()).await?;
-            let opener = plain::Opener::new(header, &key, &pinned)?;
+            let opener = plain::Opener::new(header, &key, &pinned, limits.max_frame.0)?;
             opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
         }
     }

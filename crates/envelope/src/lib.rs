@@ -6,6 +6,7 @@
 //!
 //! - [`secret`]: the types every key and plaintext lives in.
 //! - [`esdk`]: AWS Encryption SDK messages, opened and written as a stream.
+//! - [`keyring`]: raw keys in the place of KMS, for tests and `strongroomctl`.
 //! - [`cms`]: KMS's `CiphertextForRecipient`.
 //! - [`seal`]: results sealed to a client's public key (HPKE, RFC 9180).
 //! - [`token`]: values replaced by deterministic or format-preserving tokens.
@@ -16,6 +17,7 @@
 pub mod cms;
 pub mod esdk;
 pub mod index;
+pub mod keyring;
 pub mod seal;
 pub mod secret;
 pub mod plain;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use strongroom_envelope::esdk::{
-    ContextError, FormatError, Header, Limits, MESSAGE_ID_END, message_id,
+    ContextError, FormatError, Header, Limits, MESSAGE_ID_END, Policy, message_id,
 };
 
 use crate::oracle::encode_context;
@@ -56,7 +56,8 @@ impl Raw {
 }
 
 fn parse(bytes: &[u8], limits: &Limits) -> Result<Header, FormatError> {
-    let (header, len) = Header::parse(bytes, limits)?.expect("the header is whole");
+    let (header, len) =
+        Header::parse(bytes, limits, &Policy::default())?.expect("the header is whole");
     assert_eq!(len, bytes.len());
     Ok(header)
 }
@@ -69,7 +70,8 @@ fn assert_error(raw: &Raw, expected: FormatError) {
 #[test]
 fn message_id_is_the_headers_as_soon_as_it_is_there() {
     let message = seal(b"x", 9);
-    let (header, _) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&message, &Limits::default(), &Policy::default()).unwrap().unwrap();
     for len in 0..message.len() {
         let id = message_id(&message[..len]);
         let whole = (len >= MESSAGE_ID_END).then(|| header.message_id());
@@ -85,8 +87,8 @@ proptest! {
     #[test]
     fn every_beginning_of_a_header_is_incomplete(at: prop::sample::Index, signed: bool) {
         let message = if signed { seal_signed(b"x", 9) } else { seal(b"x", 9) };
-        let (_, len) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
-        let parsed = Header::parse(&message[..at.index(len)], &Limits::default());
+        let (_, len) = Header::parse(&message, &Limits::default(), &Policy::default()).unwrap().unwrap();
+        let parsed = Header::parse(&message[..at.index(len)], &Limits::default(), &Policy::default());
         prop_assert!(parsed.unwrap().is_none());
     }
 
@@ -94,7 +96,7 @@ proptest! {
     fn bytes_behind_a_header_are_left_alone(tail in prop::collection::vec(any::<u8>(), 0..50)) {
         let bytes = Raw::good().bytes();
         let longer = [&bytes[..], &tail].concat();
-        let (_, len) = Header::parse(&longer, &Limits::default()).unwrap().unwrap();
+        let (_, len) = Header::parse(&longer, &Limits::default(), &Policy::default()).unwrap().unwrap();
         prop_assert_eq!(len, bytes.len());
     }
 }
@@ -102,7 +104,7 @@ proptest! {
 #[test]
 fn unknown_version_is_refused_at_its_first_byte() {
     for version in [0, 3, 0x80, 0xFF] {
-        let parsed = Header::parse(&[version], &Limits::default());
+        let parsed = Header::parse(&[version], &Limits::default(), &Policy::default());
         assert_eq!(parsed.unwrap_err(), FormatError::UnsupportedVersion(version));
     }
 }
@@ -112,13 +114,14 @@ fn suites_without_key_commitment_are_refused_by_name() {
     for suite in [0x0014, 0x0046, 0x0078, 0x0114, 0x0146, 0x0178, 0x0214, 0x0346, 0x0378] {
         assert_error(&Raw { suite, ..Raw::good() }, FormatError::NotKeyCommitting(suite));
         let [high, low] = suite.to_be_bytes();
-        let version_1 = Header::parse(&[1, 0x80, high, low], &Limits::default());
+        let version_1 =
+            Header::parse(&[1, 0x80, high, low], &Limits::default(), &Policy::default());
         assert_eq!(version_1.unwrap_err(), FormatError::NotKeyCommitting(suite));
     }
     for suite in [0, 0x0479, 0x7804, 0xFFFF] {
         assert_error(&Raw { suite, ..Raw::good() }, FormatError::UnsupportedSuite(suite));
     }
-    let version_1 = Header::parse(&[1, 0x80, 4, 0x78], &Limits::default());
+    let version_1 = Header::parse(&[1, 0x80, 4, 0x78], &Limits::default(), &Policy::default());
     assert_eq!(version_1.unwrap_err(), FormatError::UnsupportedVersion(1));
 }
 
@@ -134,7 +137,7 @@ fn encrypted_data_keys_are_counted_before_they_are_read() {
     let count_at = 35 + 2 + Raw::good().context.len();
     bytes.truncate(count_at);
     bytes.extend([0xFF, 0xFF]);
-    let parsed = Header::parse(&bytes, &Limits::default());
+    let parsed = Header::parse(&bytes, &Limits::default(), &Policy::default());
     assert_eq!(parsed.unwrap_err(), FormatError::TooManyEncryptedDataKeys(0xFFFF));
 
     let mut raw = Raw::good();
@@ -147,12 +150,14 @@ fn header_is_read_up_to_its_limit_and_no_further() {
     let bytes = Raw::good().bytes();
     let limit = |max_header_len| Limits { max_header_len, ..Limits::default() };
     parse(&bytes, &limit(bytes.len())).unwrap();
-    let parsed = Header::parse(&bytes, &limit(bytes.len() - 1));
+    let parsed = Header::parse(&bytes, &limit(bytes.len() - 1), &Policy::default());
     assert_eq!(parsed.unwrap_err(), FormatError::HeaderTooLong(bytes.len() - 1));
     // Without the last byte there is nothing to wait for either.
-    let parsed = Header::parse(&bytes[..bytes.len() - 1], &limit(bytes.len() - 1));
+    let parsed =
+        Header::parse(&bytes[..bytes.len() - 1], &limit(bytes.len() - 1), &Policy::default());
     assert_eq!(parsed.unwrap_err(), FormatError::HeaderTooLong(bytes.len() - 1));
-    let parsed = Header::parse(&bytes[..bytes.len() - 2], &limit(bytes.len() - 1));
+    let parsed =
+        Header::parse(&bytes[..bytes.len() - 2], &limit(bytes.len() - 1), &Policy::default());
     assert!(parsed.unwrap().is_none());
 }
 

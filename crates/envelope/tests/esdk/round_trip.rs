@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{
-    ContextError, EncryptionContext, FrameLen, Header, Limits, Opener, PUBLIC_KEY, SealError,
-    Sealer, Signer, Suite,
+    ContextError, EncryptionContext, FrameLen, Header, Limits, Opener, PUBLIC_KEY, Policy,
+    SealError, Sealer, Signer, Suite,
 };
 
 use crate::oracle::{self, Message};
@@ -62,7 +62,7 @@ proptest! {
         let context = EncryptionContext::new(pairs.clone()).unwrap();
         let mut out = Vec::new();
         Sealer::new(&data_key(), &context, &[edk(), edk()], FrameLen::DEFAULT, &mut out).unwrap();
-        let (header, len) = Header::parse(&out, &Limits::default()).unwrap().unwrap();
+        let (header, len) = Header::parse(&out, &Limits::default(), &Policy::default()).unwrap().unwrap();
         prop_assert_eq!(len, out.len());
         prop_assert_eq!(header.encryption_context(), &context);
         prop_assert_eq!(header.encrypted_data_keys(), &[edk(), edk()]);
@@ -108,12 +108,14 @@ fn full_last_frame_is_the_final_one_however_the_plaintext_came() {
 #[test]
 fn header_says_what_was_written() {
     let written = seal(b"x", 4096);
-    let (header, _) = Header::parse(&written, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&written, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_eq!(header.suite(), Suite::HkdfSha512Commit);
     assert_eq!(header.frame_len(), 4096);
     assert_eq!(header.message_id().len(), 32);
     let again = seal(b"x", 4096);
-    let (other, _) = Header::parse(&again, &Limits::default()).unwrap().unwrap();
+    let (other, _) =
+        Header::parse(&again, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_ne!(header.message_id(), other.message_id());
 }
 
@@ -123,7 +125,7 @@ fn signed_header_carries_the_signers_key() {
     let given = signer.encryption_context().clone();
     let mut out = Vec::new();
     Sealer::signed(&data_key(), signer, &[edk()], FrameLen::DEFAULT, &mut out).unwrap();
-    let (header, _) = Header::parse(&out, &Limits::default()).unwrap().unwrap();
+    let (header, _) = Header::parse(&out, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_eq!(header.suite(), Suite::HkdfSha512CommitEcdsaP384);
     assert_eq!(header.encryption_context(), &given);
     assert!(header.encryption_context().get(PUBLIC_KEY).is_some());
@@ -132,7 +134,8 @@ fn signed_header_carries_the_signers_key() {
 #[test]
 fn a_call_releases_no_more_than_it_was_allowed() {
     let written = seal(&[7; 1000], 100);
-    let (header, len) = Header::parse(&written, &Limits::default()).unwrap().unwrap();
+    let (header, len) =
+        Header::parse(&written, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let mut opener = Opener::new(header, &data_key()).unwrap();
     let mut out = SecretBuf::new();
     let used = opener.open(&written[len..], &mut out, 399).unwrap();

@@ -1,8 +1,8 @@
 //! Drives the crate's own reader and writer the way the service does.
 
 use strongroom_envelope::esdk::{
-    EncryptedDataKey, EncryptionContext, FormatError, FrameLen, Header, Limits, Opener, Sealer,
-    Signer,
+    EncryptedDataKey, EncryptionContext, FormatError, FrameLen, Header, Limits, Opener, Policy,
+    Sealer, Signer,
 };
 use strongroom_envelope::{DataKey, SecretBuf};
 
@@ -99,7 +99,8 @@ fn drive(
     for part in parts(message, cuts) {
         buffer.extend_from_slice(part);
         if opener.is_none() {
-            let parsed = Header::parse(&buffer, &Limits::default()).map_err(Refused::Format)?;
+            let parsed = Header::parse(&buffer, &Limits::default(), &Policy::default())
+                .map_err(Refused::Format)?;
             let Some((header, len)) = parsed else { continue };
             opener = Some(Opener::new(header, &data_key()).map_err(|_| Refused::Decrypt)?);
             buffer.drain(..len);
@@ -139,7 +140,8 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     pub(crate) fn of(message: &[u8]) -> Self {
-        let (header, header_len) = Header::parse(message, &Limits::default()).unwrap().unwrap();
+        let (header, header_len) =
+            Header::parse(message, &Limits::default(), &Policy::default()).unwrap().unwrap();
         let mut frames = Vec::new();
         let mut rest = &message[header_len..];
         loop {
