@@ -107,7 +107,8 @@ impl<'m> Opening<'m> {
                 match ciphertext.format {
                     Format::AwsEncryptionSdk { .. } => {
                         let policy = policy(ciphertext.format);
-                        let parse = |bytes: &[u8]| Ok(Header::parse(bytes, &limits.message(), &policy)?);
+                        let parse =
+                            |bytes: &[u8]| Ok(Header::parse(bytes, &limits.message(), &policy)?);
                         let header = incoming.header(memory, parse).await?;
                         let (id, header) = (header.message_id().to_vec(), context.admit(header)?);
                         let key = context.data_key(keys, &header).await?;
@@ -265,13 +266,13 @@ impl BoundContext<'_> {
     }
 
     /// The encrypted data keys of a message that are under the job's KMS key.
-    fn candidates<'h>(
-        &self,
-        header: &'h Header,
-    ) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
+    fn candidates<'h>(&self, header: &'h Header) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
         let key = &self.ciphertext.key;
-        let found: Vec<_> =
-            header.encrypted_data_keys().iter().filter(|encrypted| key.is_key_of(encrypted)).collect();
+        let found: Vec<_> = header
+            .encrypted_data_keys()
+            .iter()
+            .filter(|encrypted| key.is_key_of(encrypted))
+            .collect();
         if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
     }
 

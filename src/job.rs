@@ -14,8 +14,8 @@ use strongroom_wire::Run;
 use crate::manifest::fields::{BadRecords, Shape, UnknownFields};
 use crate::manifest::operations::OperationSpec;
 use crate::manifest::{
-    ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec, Recipients,
-    Source, Template,
+    ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
+    Recipients, Source, Template,
 };
 use crate::shape::{Layout, MissingFields};
 
@@ -49,7 +49,9 @@ pub enum JobError {
     )]
     BadArg(String, usize),
     /// An argument that fields are compared with is not what the job compares.
-    #[error("the argument {0:?} is not an index of the job's length in hex, or not an encrypted value in base64")]
+    #[error(
+        "the argument {0:?} is not an index of the job's length in hex, or not an encrypted value in base64"
+    )]
     BadComparand(String),
     /// The job seals and no public key is given.
     #[error("the job seals its result: seal_to must be an X25519 public key of 32 bytes")]
@@ -61,7 +63,9 @@ pub enum JobError {
     #[error("the manifest does not list this public key as a recipient of the job")]
     RecipientNotListed,
     /// The input's digest is needed and not given, or not one.
-    #[error("the job takes its input in the clear: input_sha256 must be the SHA-256 of it, 32 bytes")]
+    #[error(
+        "the job takes its input in the clear: input_sha256 must be the SHA-256 of it, 32 bytes"
+    )]
     MissingDigest,
     /// The arguments make an encryption context unfit.
     #[error("the encryption context: {0}")]
@@ -229,11 +233,7 @@ impl<'m> BoundOutput<'m> {
         }
     }
 
-    fn seal(
-        recipients: &Recipients,
-        pad_to: Option<usize>,
-        run: &Run,
-    ) -> Result<Self, JobError> {
+    fn seal(recipients: &Recipients, pad_to: Option<usize>, run: &Run) -> Result<Self, JobError> {
         let key = run.seal_to.as_ref().map(|key| <[u8; 32]>::try_from(key.as_slice()));
         let Some(Ok(key)) = key else { return Err(JobError::MissingRecipient) };
         match recipients {
@@ -291,9 +291,7 @@ fn check_digest(job: &Job, run: &Run) -> Result<Option<[u8; 32]>, JobError> {
     match &run.input_sha256 {
         None if clear && !job.callers.is_empty() => Err(JobError::MissingDigest),
         None => Ok(None),
-        Some(digest) => {
-            digest.as_slice().try_into().map(Some).map_err(|_| JobError::MissingDigest)
-        }
+        Some(digest) => digest.as_slice().try_into().map(Some).map_err(|_| JobError::MissingDigest),
     }
 }
 

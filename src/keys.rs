@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use strongroom_attestation::PcrValue;
 use strongroom_attestation::nsm::{AttestationRequest, Nsm, NsmError};
-use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_envelope::cms::{CmsError, RecipientKey};
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext};
+use strongroom_envelope::{DataKey, SecretBuf};
 
 use tokio::sync::Semaphore;
 

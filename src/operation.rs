@@ -4,15 +4,15 @@
 //! takes plaintext as it is opened and gives what may go on to the output. All
 //! it holds back is the record that has not ended yet, or what it computes.
 
-mod aggregate;
-mod fields;
+pub mod aggregate;
+pub mod fields;
 pub mod index;
-mod join_count;
+pub mod join_count;
 mod mask;
-mod matching;
+pub mod matching;
 mod normalise;
-mod sign;
-mod tokenize;
+pub mod sign;
+pub mod tokenize;
 
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::signing::SigningKey;
@@ -20,8 +20,8 @@ use strongroom_envelope::token::TokenKey;
 
 pub use matching::Comparand;
 
-use crate::manifest::Limits;
 use crate::manifest::Input;
+use crate::manifest::Limits;
 use crate::manifest::fields::{Shape, UnknownFields};
 use crate::manifest::operations::OperationSpec;
 use crate::shape::{Counts, FieldError, Layout, MissingFields, RecordError, Records};
@@ -142,8 +142,7 @@ impl Operation {
             }
             (OperationSpec::JoinCount(spec), _) => {
                 let second = inputs.get(1).ok_or(OperationError::Secret)?;
-                let join =
-                    JoinCount::new(spec, max_groups).map_err(|_| OperationError::Secret)?;
+                let join = JoinCount::new(spec, max_groups).map_err(|_| OperationError::Secret)?;
                 let [left, right] = JoinCount::fields(spec);
                 Work::Join {
                     records: records(first, left),

@@ -16,7 +16,9 @@ use crate::job::{BoundContext, BoundJob};
 use crate::keys::Keys;
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
 use crate::manifest::{Ciphertext, Format, Input, KeyArn, Limits};
-use crate::shape::{Counts, Edit, FieldError, Kind, Layout, MissingFields, Records, Value, Visitor};
+use crate::shape::{
+    Counts, Edit, FieldError, Kind, Layout, MissingFields, Records, Value, Visitor,
+};
 
 /// Records whose fields are being opened.
 pub struct Fields<'m> {
@@ -203,15 +205,13 @@ impl FieldCiphertext {
             Format::AwsEncryptionSdk { .. } => {
                 let policy = policy(context.ciphertext.format);
                 let parsed = Header::parse(&bytes, &limits.message(), &policy);
-                let (header, len) =
-                    parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
+                let (header, len) = parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
                 let header = context.admit(header).map_err(|_| FieldError::OtherContext)?;
                 Ok(Some(Self::Message(header, bytes.split_off(len))))
             }
             Format::PlainEnvelope => {
                 let parsed = plain::Header::parse(&bytes);
-                let (header, len) =
-                    parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
+                let (header, len) = parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
                 Ok(Some(Self::Envelope(header, bytes.split_off(len))))
             }
         }

@@ -12,8 +12,8 @@ mod output;
 use std::collections::BTreeMap;
 
 pub(super) use job::{
-    BadWord, CiphertextWord, CommitmentWord, RawArgs, RawCiphertext, RawInput,
-    RawJob, ShapeWord, SignaturesWord, Verb,
+    BadWord, CiphertextWord, CommitmentWord, RawArgs, RawCiphertext, RawInput, RawJob, ShapeWord,
+    SignaturesWord, Verb,
 };
 pub(super) use operation::{
     AlgorithmWord, AlphabetWord, AsWord, ComputeTable, MaskWord, NormaliseWord, RawAggregate,

@@ -46,8 +46,8 @@ use decimal::Decimal;
 pub(super) use groups::Member;
 use groups::{Group, GroupKey, Groups, Tally};
 use plan::{Plan, Role};
-pub(super) use rows::{Cell, RowWriter};
 pub use rows::Rows;
+pub(super) use rows::{Cell, RowWriter};
 
 /// Computes over the records of one plaintext.
 pub struct Aggregator {

@@ -13,7 +13,7 @@ use crate::manifest::fields::{self, IndexRule};
 use crate::shape::{Edit, FieldError, Value};
 
 /// The blind index of one field.
-pub(super) struct Index(BlindIndex);
+pub struct Index(BlindIndex);
 
 impl Index {
     pub(super) fn new(key: &TokenKey, rule: &IndexRule, tenant: &str) -> Result<Self, IndexError> {

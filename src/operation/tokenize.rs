@@ -11,8 +11,10 @@ use crate::manifest::fields::{self, TokenRule, TokenScheme};
 use crate::shape::{Edit, FieldError, Kind, Value};
 
 /// The scheme of one field, keyed.
-pub(super) enum Tokens {
+pub enum Tokens {
+    /// AES-SIV.
     Siv(Siv),
+    /// FF1.
     Ff1(Ff1),
 }
 

@@ -86,11 +86,12 @@ impl Visitor for Fields {
             Kind::Number | Kind::Bool | Kind::Nested => return Err(FieldError::NotACiphertext),
         }
         let mut message = Vec::new();
-        let sealed = Sealer::new(&self.key, &self.context, &self.encrypted, self.frame, &mut message)
-            .and_then(|mut sealer| {
-                sealer.seal(value.text, &mut message)?;
-                sealer.finish(&mut message)
-            });
+        let sealed =
+            Sealer::new(&self.key, &self.context, &self.encrypted, self.frame, &mut message)
+                .and_then(|mut sealer| {
+                    sealer.seal(value.text, &mut message)?;
+                    sealer.finish(&mut message)
+                });
         sealed.map_err(|_| FieldError::NotEncrypted)?;
         new.extend_from_slice(STANDARD.encode(&message).as_bytes());
         Ok(Edit::Text)

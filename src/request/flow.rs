@@ -93,8 +93,7 @@ impl<'s, 'c> Flow<'s, 'c> {
                 break;
             }
         }
-        let counts =
-            opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        let counts = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
         self.dropped = self.dropped.saturating_add(counts.dropped);
         self.inputs.push(self.incoming.digest());
         Ok(())
@@ -140,10 +139,8 @@ impl<'s, 'c> Flow<'s, 'c> {
         output.finish(&mut self.out)?;
         self.send_out().await?;
         let dropped = self.dropped;
-        let counts = counts.map(|counts| Counts {
-            dropped: counts.dropped.saturating_add(dropped),
-            ..counts
-        });
+        let counts = counts
+            .map(|counts| Counts { dropped: counts.dropped.saturating_add(dropped), ..counts });
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
         Ok(Passed { bytes: self.sent, inputs, result, counts })
     }

@@ -19,10 +19,7 @@ use crate::server::Service;
 use crate::shape::FieldError;
 
 /// The material of a job's operation.
-pub(super) async fn of(
-    service: &Service,
-    job: &BoundJob<'_>,
-) -> Result<Material, RequestError> {
+pub(super) async fn of(service: &Service, job: &BoundJob<'_>) -> Result<Material, RequestError> {
     match job.operation() {
         OperationSpec::Fields(spec) => match &spec.secret {
             Some(name) => {

@@ -183,6 +183,7 @@ impl<'a> Unsealer<'a> {
             args: self.expected.args.as_ref().unwrap_or(claimed.args),
             input: self.expected.input.as_deref().unwrap_or(claimed.input),
             nonce: self.expected.nonce.as_deref().or(claimed.nonce),
+            padded: claimed.padded,
         };
         let mut policy = self.verifier.policy.clone();
         policy.nonce = expected.nonce.map(<[u8]>::to_vec);

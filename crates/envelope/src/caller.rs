@@ -244,7 +244,8 @@ impl Default for Replay {
 impl Seen {
     /// Forgets what would be too old anyway.
     fn forget_before(&mut self, time_ms: u64) {
-        while let Some((time, nonce)) = self.by_time.first().copied().filter(|(t, _)| *t < time_ms) {
+        while let Some((time, nonce)) = self.by_time.first().copied().filter(|(t, _)| *t < time_ms)
+        {
             self.by_time.remove(&(time, nonce));
             self.nonces.remove(&nonce);
         }

@@ -14,16 +14,16 @@
 //! - [`signing`]: signatures with a private key that KMS unwrapped.
 #![forbid(unsafe_code)]
 
+pub mod caller;
 pub mod cms;
 pub mod esdk;
 pub mod index;
 pub mod keyring;
+pub mod padding;
+pub mod plain;
+pub mod receipt;
 pub mod seal;
 pub mod secret;
-pub mod plain;
-pub mod padding;
-pub mod caller;
-pub mod receipt;
 pub mod signing;
 pub mod token;
 

@@ -186,8 +186,7 @@ pub fn seal(
     }
     let mut nonce = [0; NONCE_LEN];
     rand::fill(&mut nonce).map_err(|_| SealError::Crypto)?;
-    let header =
-        [&MAGIC[..], &len.to_be_bytes(), encrypted_data_key, &nonce].concat();
+    let header = [&MAGIC[..], &len.to_be_bytes(), encrypted_data_key, &nonce].concat();
     let key = UnboundKey::new(&AES_256_GCM, key.expose()).map_err(|_| SealError::Crypto)?;
     let aad = aad(header.clone(), context).ok_or(SealError::Context)?;
     let mut content = vec![0; plaintext.len()];

@@ -137,9 +137,7 @@ pub fn verify(receipt: &[u8], key: &[u8; KEY_LEN]) -> Result<Receipt, ReceiptErr
     }
     let public = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
     let public = public.map_err(|_| ReceiptError::Signature)?;
-    public
-        .verify_sig(&to_be_signed(&payload)?, &signature)
-        .map_err(|_| ReceiptError::Signature)?;
+    public.verify_sig(&to_be_signed(&payload)?, &signature).map_err(|_| ReceiptError::Signature)?;
     let parsed: Payload = serde_cbor::from_slice(&payload).map_err(|_| ReceiptError::Format)?;
     if parsed.version != VERSION || parsed.encode()? != payload.as_slice() {
         return Err(ReceiptError::Format);
@@ -153,8 +151,7 @@ pub fn verify(receipt: &[u8], key: &[u8; KEY_LEN]) -> Result<Receipt, ReceiptErr
 /// # Errors
 /// [`ReceiptError::NoKey`].
 pub fn key_of(user_data: &[u8]) -> Result<[u8; KEY_LEN], ReceiptError> {
-    let vouched: UserData =
-        serde_cbor::from_slice(user_data).map_err(|_| ReceiptError::NoKey)?;
+    let vouched: UserData = serde_cbor::from_slice(user_data).map_err(|_| ReceiptError::NoKey)?;
     if serde_cbor::to_vec(&vouched).is_ok_and(|encoded| encoded == user_data) {
         Ok(*vouched.receipt_key)
     } else {

@@ -10,8 +10,8 @@ use crate::manifest::operations::{
     SignSpec, SignatureAlgorithm, Signs, Test,
 };
 use crate::manifest::raw::{
-    AlgorithmWord, AsWord, ComputeTable, RawAggregate, RawCompute, RawCondition, RawJob,
-    RawMatch, RawOutput, RawSign, SignsWord, Verb,
+    AlgorithmWord, AsWord, ComputeTable, RawAggregate, RawCompute, RawCondition, RawJob, RawMatch,
+    RawOutput, RawSign, SignsWord, Verb,
 };
 use crate::manifest::{Input, ManifestError};
 

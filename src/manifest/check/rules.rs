@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::input::{field_path, no_overlap, overlap};
 use super::{Names, at};
 use crate::manifest::fields::{
-    Alphabet, FieldPath, FieldRule, IndexRule, MaskRule, Normalise, TokenRule, TokenScheme, UnknownFields,
+    Alphabet, FieldPath, FieldRule, IndexRule, MaskRule, Normalise, TokenRule, TokenScheme,
+    UnknownFields,
 };
 use crate::manifest::operations::{FieldsSpec, FieldsVerb, SecretName};
 use crate::manifest::raw::{
@@ -131,7 +132,8 @@ fn token_scheme(scheme: SchemeWord, alphabet: Option<AlphabetWord>) -> Result<To
         (SchemeWord::Ff1, Some(alphabet)) => Ok(TokenScheme::Ff1(alphabet.into())),
         (SchemeWord::Siv, Some(_)) => Err("siv takes any text: leave alphabet out".to_owned()),
         (SchemeWord::Ff1, None) => {
-            Err("ff1 needs an alphabet: \"digits\", \"lowercase\", \"alphanumeric\" or \"hex\"".to_owned())
+            Err("ff1 needs an alphabet: \"digits\", \"lowercase\", \"alphanumeric\" or \"hex\""
+                .to_owned())
         }
     }
 }

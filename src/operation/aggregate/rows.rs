@@ -28,7 +28,7 @@ pub enum Rows {
 }
 
 /// Name of the first column. A job's own columns need other names.
-pub const SUPPRESSED: &str = "suppressed";
+pub(super) const SUPPRESSED: &str = "suppressed";
 
 /// A value of a row. Empty in CSV, and `null` in JSON, where there is none.
 pub(in crate::operation) enum Cell<'a> {

@@ -53,7 +53,7 @@ fn seal(nsm: &SimNsm, id: [u8; 16], run: &Run, result: &[u8]) -> Vec<u8> {
 fn seal_from(nsm: &SimNsm, id: [u8; 16], run: &Run, message: &[u8], result: &[u8]) -> Vec<u8> {
     let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
     let input = &message[3..35];
-    let binding = Binding { request_id: id, job: &run.job, args: &run.args, input, nonce };
+    let binding = Binding { request_id: id, job: &run.job, args: &run.args, input, nonce, padded: false };
     let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
     let setup = Setup::new(&to, &binding).unwrap();
     let user_data = setup.user_data();
@@ -274,7 +274,7 @@ async fn a_stream_sealed_under_another_enclaves_document_is_refused() {
     let (error, output) = outcome(&verifier, move |id, run| {
         let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
         let (job, args, input) = (run.job.as_str(), &run.args, &MESSAGE[3..35]);
-        let binding = Binding { request_id: id, job, args, input, nonce };
+        let binding = Binding { request_id: id, job, args, input, nonce, padded: false };
         let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
         let wanted = AttestationRequest { nonce, ..AttestationRequest::default() };
         let document = nsm.attest(&wanted).unwrap();

@@ -42,6 +42,7 @@ impl Request {
             args: &self.args,
             input: &self.input,
             nonce: self.nonce.as_deref(),
+            padded: false,
         }
     }
 }
