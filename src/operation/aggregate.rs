@@ -271,4 +271,4 @@ const fn value_cell(value: &[u8]) -> Cell<'_> {
 const MAX_GROUP_VALUE: usize = 1024;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
