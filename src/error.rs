@@ -34,6 +34,9 @@ pub enum RequestError {
         "the enclave runs in debug mode, where its console shows everything; jobs run only if the manifest says allow_debug"
     )]
     Debug,
+    /// The request is not signed by a caller that the job lists.
+    #[error("no job of this manifest lists a caller: send the request without a signature")]
+    Caller,
     /// The header of the message.
     #[error("the input is not a message this job opens: {0}")]
     Format(#[from] FormatError),
@@ -83,6 +86,7 @@ impl RequestError {
                 JobError::RecipientNotListed => ErrorCode::Denied,
             },
             Self::Debug => ErrorCode::Denied,
+            Self::Caller => ErrorCode::BadCaller,
             Self::Format(error) => match error {
                 FormatError::HeaderTooLong(_)
                 | FormatError::TooManyEncryptedDataKeys(_)
@@ -135,6 +139,7 @@ impl RequestError {
             Self::Connection(_)
             | Self::Job(_)
             | Self::Debug
+            | Self::Caller
             | Self::Format(_)
             | Self::NoHeader
             | Self::Input(_)

@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{Header, Opener};
 use strongroom_envelope::seal::{Binding, Setup};
+use strongroom_wire::message::{DIGEST_LEN, RECEIPT_KEY_LEN};
 use strongroom_wire::{
     Call, FrameKind, Outcome, Payload, Request, RequestId, Response, Run, Status, Trailer,
 };
@@ -40,7 +41,7 @@ pub async fn answer(
 ) -> Result<(), RequestError> {
     let limit = service.manifest().limits.request_deadline;
     let asked = request.deadline_ms.map_or(limit, Duration::from_millis);
-    if matches!(request.call, Call::Run(_)) {
+    if matches!(request.call, Call::Run(_) | Call::Signed(_)) {
         conn.expect_body();
     }
     let work = call(service, conn, request);
@@ -59,6 +60,7 @@ async fn call(
             let trailer = run(service, conn, id, job).await?;
             return Ok(conn.send(FrameKind::End, &trailer).await?);
         }
+        Call::Signed(_) => return Err(RequestError::Caller),
         Call::Attest(attest) => {
             let document =
                 service.keys().attest(attest.nonce.as_deref().map(Vec::as_slice), None).await?;
@@ -172,7 +174,7 @@ async fn pump(
     out.clear();
     output.finish(&mut out)?;
     sent = sent.saturating_add(send(conn, &out).await?);
-    Ok(Trailer { bytes: sent, records })
+    Ok(Trailer { bytes: sent, records, ..Trailer::default() })
 }
 
 async fn send(conn: &mut Connection, bytes: &[u8]) -> Result<u64, RequestError> {
@@ -194,6 +196,8 @@ fn status(service: &Service) -> Status {
         credentials: service.keys().credentials().state(SystemTime::now())
             == CredentialState::Present,
         jobs: service.manifest().jobs.keys().map(ToString::to_string).collect(),
+        manifest: ByteBuf::from([0; DIGEST_LEN]),
+        receipt_key: ByteBuf::from([0; RECEIPT_KEY_LEN]),
     }
 }
 

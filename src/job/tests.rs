@@ -41,7 +41,7 @@ output = {{ protect = "kms", key = "{key}", context = {{ tenant = "new/{{tenant}
 
 fn run(job: &str, args: &[(&str, &str)]) -> Run {
     let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Run { job: job.to_owned(), args, seal_to: None, nonce: None }
+    Run { job: job.to_owned(), args, ..Run::default() }
 }
 
 fn refusal(run: Run) -> JobError {

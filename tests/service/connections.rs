@@ -61,8 +61,7 @@ async fn a_connection_goes_on_after_an_error_once_the_body_has_come_to_its_end()
     let message = house.acme().await;
     let named = |job: &str, tenant: Option<&str>| {
         let args = tenant.map(|tenant| ("tenant".to_owned(), tenant.to_owned()));
-        let run =
-            Run { job: job.into(), args: args.into_iter().collect(), seal_to: None, nonce: None };
+        let run = Run { job: job.into(), args: args.into_iter().collect(), ..Run::default() };
         request(Call::Run(run))
     };
     let body = |bytes: &[u8]| [frame(FrameKind::Data, bytes), end(bytes.len())].concat();

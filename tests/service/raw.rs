@@ -35,11 +35,11 @@ pub fn request(call: Call) -> Vec<u8> {
 
 pub fn run() -> Vec<u8> {
     let args = [("tenant".to_owned(), "acme".to_owned())].into();
-    request(Call::Run(Run { job: "mask".into(), args, seal_to: None, nonce: None }))
+    request(Call::Run(Run { job: "mask".into(), args, ..Run::default() }))
 }
 
 pub fn end(bytes: usize) -> Vec<u8> {
-    frame(FrameKind::End, &Trailer { bytes: bytes as u64, records: None }.encode().unwrap())
+    frame(FrameKind::End, &Trailer { bytes: bytes as u64, ..Trailer::default() }.encode().unwrap())
 }
 
 /// Sends `bytes`, closes that half, and gives the kinds of the frames that come

@@ -155,6 +155,10 @@ const fn of_code(code: ErrorCode) -> &'static str {
         ErrorCode::BadArgument => {
             "give every argument that the job declares with --arg NAME=VALUE, and no other"
         }
+        ErrorCode::BadCaller => {
+            "sign the request with the key of a caller that the job lists (--sign-with), on a \
+             machine whose clock is right"
+        }
         ErrorCode::Denied => "the manifest forbids it; only a new image can allow it",
         ErrorCode::TooLarge => "split the input, or raise the limit in the manifest",
         ErrorCode::Busy => "try again shortly",
@@ -168,6 +172,7 @@ const fn of_code(code: ErrorCode) -> &'static str {
             "encrypt with the encryption context that the job pins, and call with the arguments \
              it was encrypted for"
         }
+        ErrorCode::InputMismatch => "send the input that the request names, whole and unchanged",
         ErrorCode::KeyDenied => {
             "compare the role of the credentials that were handed in with the principals of the \
              KMS key's policy, then the enclave's PCRs with its conditions; the request id finds \

@@ -123,7 +123,7 @@ enum Asked {
 impl Asked {
     const fn of(call: &Call) -> Self {
         match call {
-            Call::Run(_) => Self::Run,
+            Call::Run(_) | Call::Signed(_) => Self::Run,
             Call::Attest(_) => Self::Attest,
             Call::Credentials(_) => Self::Credentials,
             Call::Status {} => Self::Status,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn end(bytes: u64) -> Vec<u8> {
-        Trailer { bytes, records: None }.encode().unwrap()
+        Trailer { bytes, ..Trailer::default() }.encode().unwrap()
     }
 
     fn refusal(answer: &mut Answer, event: Event<'_>) -> ProtocolError {
@@ -197,7 +197,7 @@ mod tests {
         );
         assert_eq!(answer.take(Event::Data(b"ab")).unwrap(), Part::Data(b"ab"));
         assert_eq!(answer.take(Event::Data(b"c")).unwrap(), Part::Data(b"c"));
-        let trailer = Trailer { bytes: 3, records: None };
+        let trailer = Trailer { bytes: 3, ..Trailer::default() };
         assert_eq!(answer.take(Event::Control(FrameKind::End, &tail)).unwrap(), Part::End(trailer));
     }
 

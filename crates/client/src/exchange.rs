@@ -74,7 +74,7 @@ async fn send<R: AsyncRead + Unpin>(
     if let Some(mut input) = body {
         outgoing.flush().await?;
         let bytes = outgoing.send_body(&mut input, |count| counters.sent(count)).await?;
-        let end = steering_frame(FrameKind::End, &Trailer { bytes, records: None })?;
+        let end = steering_frame(FrameKind::End, &Trailer { bytes, ..Trailer::default() })?;
         body_ended.store(true, Ordering::Relaxed);
         outgoing.send(&end).await?;
     }

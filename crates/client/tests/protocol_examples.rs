@@ -16,7 +16,9 @@ use strongroom_client::{ErrorBody, ErrorCode, Protect, RecipientSecretKey, Reque
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::seal::{Binding, Opener, StreamHeader};
 use strongroom_wire::frame::{MAX_CONTROL_LEN, MAX_DATA_LEN, PREFACE, encode_head};
-use strongroom_wire::message::{MAX_ARGS, MAX_NONCE_LEN, MAX_TEXT_LEN};
+use strongroom_wire::message::{
+    MAX_ARG_LEN, MAX_ARGS, MAX_NONCE_LEN, MAX_RECEIPT_LEN, MAX_SIGNATURE_LEN, MAX_TEXT_LEN,
+};
 use strongroom_wire::{
     Call, Event, FrameDecoder, FrameKind, Outcome, Payload, Request, Response, Run, Step, Trailer,
 };
@@ -89,6 +91,9 @@ fn the_limits_on_the_page_are_the_codes() {
         format!("| `DATA` payload | 1 to {MAX_DATA_LEN} |"),
         format!("| payload of any other frame | 1 to {MAX_CONTROL_LEN} |"),
         format!("`access_key_id`; `secret_access_key` | {MAX_TEXT_LEN} |"),
+        format!("| each value in `args` | {MAX_ARG_LEN} |"),
+        format!("| `signature` | 1 to {MAX_SIGNATURE_LEN} |"),
+        format!("| `receipt` | 1 to {MAX_RECEIPT_LEN} |"),
         format!("| number of `args` | {MAX_ARGS} (a count) |"),
         format!("| `nonce` | {MAX_NONCE_LEN} |"),
     ] {
@@ -126,13 +131,15 @@ fn args() -> BTreeMap<String, String> {
 fn connections() -> Vec<(&'static str, Vec<Frame>)> {
     let request = |deadline_ms, call| Frame::Request(Request { id: ID, deadline_ms, call });
     let response = |outcome| Frame::Response(Response { id: ID, outcome });
-    let end = |bytes, records| Frame::End(Trailer { bytes, records });
+    let end = |bytes, records| Frame::End(Trailer { bytes, records, ..Trailer::default() });
     let status = Status {
         version: "0.1.0".into(),
         module_id: "i-1-enc1".into(),
         debug: false,
         credentials: true,
         jobs: vec!["mask".into()],
+        manifest: (0x80..0xa0).collect::<Vec<u8>>().into(),
+        receipt_key: [&[0x04][..], &[0xcc; 64]].concat().into(),
     };
     let run = Run { job: "mask".into(), args: args(), ..Run::default() };
     let accepted = || response(Outcome::Run { protect: Protect::None });

@@ -15,6 +15,9 @@ pub enum ErrorCode {
     UnknownJob,
     /// An argument is missing, not declared by the job, or not acceptable.
     BadArgument,
+    /// The request is not signed by a caller that the job lists, or its
+    /// signature, time or nonce is refused.
+    BadCaller,
     /// The manifest forbids it (debug mode, a recipient that is not listed …).
     Denied,
     /// More bytes than a limit of the manifest allows.
@@ -29,6 +32,8 @@ pub enum ErrorCode {
     WrongKey,
     /// The message's encryption context is not the one the job pins.
     ContextMismatch,
+    /// The input is not the one whose digest the request names.
+    InputMismatch,
     /// KMS refused; the error says with which code, and which PCRs were shown.
     KeyDenied,
     /// KMS could not be reached, throttles, or answered what cannot be trusted.
@@ -49,10 +54,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the specification.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::UnknownJob,
         Self::BadArgument,
+        Self::BadCaller,
         Self::Denied,
         Self::TooLarge,
         Self::Busy,
@@ -60,6 +66,7 @@ impl ErrorCode {
         Self::BadMessage,
         Self::WrongKey,
         Self::ContextMismatch,
+        Self::InputMismatch,
         Self::KeyDenied,
         Self::KeyUnavailable,
         Self::CredentialsMissing,
@@ -77,6 +84,7 @@ impl ErrorCode {
             Self::BadRequest => "bad_request",
             Self::UnknownJob => "unknown_job",
             Self::BadArgument => "bad_argument",
+            Self::BadCaller => "bad_caller",
             Self::Denied => "denied",
             Self::TooLarge => "too_large",
             Self::Busy => "busy",
@@ -84,6 +92,7 @@ impl ErrorCode {
             Self::BadMessage => "bad_message",
             Self::WrongKey => "wrong_key",
             Self::ContextMismatch => "context_mismatch",
+            Self::InputMismatch => "input_mismatch",
             Self::KeyDenied => "key_denied",
             Self::KeyUnavailable => "key_unavailable",
             Self::CredentialsMissing => "credentials_missing",
@@ -107,11 +116,13 @@ impl ErrorCode {
             Self::BadRequest
             | Self::UnknownJob
             | Self::BadArgument
+            | Self::BadCaller
             | Self::Denied
             | Self::TooLarge
             | Self::BadMessage
             | Self::WrongKey
             | Self::ContextMismatch
+            | Self::InputMismatch
             | Self::KeyDenied
             | Self::CredentialsMissing
             | Self::CredentialsExpired

@@ -18,5 +18,5 @@ pub use error::{ErrorBody, ErrorCode};
 pub use frame::{Event, FrameDecoder, FrameError, FrameKind, Step};
 pub use message::{
     Attest, Call, Credentials, MessageError, Outcome, Payload, Protect, Request, RequestId,
-    Response, Run, Status, Trailer,
+    Response, Run, Signed, Status, Trailer,
 };

@@ -17,14 +17,32 @@ use crate::frame::MAX_CONTROL_LEN;
 /// Most arguments in a request.
 pub const MAX_ARGS: usize = 64;
 
-/// Most bytes of a job's name, an argument's name, or an argument's value.
+/// Most bytes of a job's name, an argument's name, or a caller's name.
 pub const MAX_TEXT_LEN: usize = 1024;
+
+/// Most bytes of an argument's value: room for a token or a list of fields.
+pub const MAX_ARG_LEN: usize = 4096;
 
 /// Most bytes of a verifier's nonce; what the NSM takes (1024) less room for ours.
 pub const MAX_NONCE_LEN: usize = 512;
 
 /// Most bytes of a session token; AWS's are about 1 KiB and have no stated limit.
 pub const MAX_TOKEN_LEN: usize = 16 << 10;
+
+/// Bytes of a SHA-256 digest.
+pub const DIGEST_LEN: usize = 32;
+
+/// Bytes of a signed request's nonce.
+pub const CALLER_NONCE_LEN: usize = 16;
+
+/// Most bytes of a caller's signature; an Ed25519 signature has 64.
+pub const MAX_SIGNATURE_LEN: usize = 256;
+
+/// Most bytes of a receipt; one that names 64 long arguments has a few KiB.
+pub const MAX_RECEIPT_LEN: usize = 16 << 10;
+
+/// Bytes of a P-256 public key as an uncompressed point (SEC 1, 2.3.3).
+pub const RECEIPT_KEY_LEN: usize = 65;
 
 /// A request's id: 16 bytes that the client draws at random and never reuses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +91,11 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Call {
-    /// Run a job of the manifest over the body that follows.
+    /// Run a job of the manifest over the body that follows, or the two bodies
+    /// for a job with two inputs.
     Run(Run),
+    /// The same, asked for by a caller that the job lists.
+    Signed(Signed),
     /// Give an attestation document. No body.
     Attest(Attest),
     /// Take over AWS credentials. No body.
@@ -98,6 +119,38 @@ pub struct Run {
     /// The data owner's nonce for the attestation of a sealed result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<ByteBuf>,
+    /// SHA-256 of the first body's bytes (32 bytes). The service compares it
+    /// before it ends the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_sha256: Option<ByteBuf>,
+}
+
+/// Arguments of [`Call::Signed`]: a run, and who asks for it.
+///
+/// What the signature covers is in `docs/protocol.md`, under "Signed requests".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// A [`Run`] as CBOR, byte for byte what was signed.
+    pub run: ByteBuf,
+    /// The caller's name in the manifest.
+    pub caller: String,
+    /// Random, never used before by this caller; [`CALLER_NONCE_LEN`] bytes.
+    pub nonce: ByteBuf,
+    /// When it was signed, in milliseconds since 1970-01-01T00:00:00Z.
+    pub time_ms: u64,
+    /// The caller's, at most [`MAX_SIGNATURE_LEN`] bytes.
+    pub signature: ByteBuf,
+}
+
+impl Signed {
+    /// Reads the run. Says nothing about the signature.
+    ///
+    /// # Errors
+    /// [`MessageError`], as for a run that is not signed.
+    pub fn run(&self) -> Result<Run, MessageError> {
+        Run::decode(&self.run)
+    }
 }
 
 /// Arguments of [`Call::Attest`].
@@ -188,10 +241,15 @@ pub struct Status {
     pub credentials: bool,
     /// Names of the jobs.
     pub jobs: Vec<String>,
+    /// SHA-256 of the manifest's text (32 bytes).
+    pub manifest: ByteBuf,
+    /// Public key that receipts are signed with, [`RECEIPT_KEY_LEN`] bytes. Only
+    /// a hint: what proves the key is the attestation document.
+    pub receipt_key: ByteBuf,
 }
 
 /// Payload of an `END` frame: what must have arrived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trailer {
     /// Bytes in the `DATA` frames of this body. The receiver compares.
@@ -199,6 +257,14 @@ pub struct Trailer {
     /// Records processed; from the service, for operations on records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
+    /// Malformed records that were left out of the result; from the service, for
+    /// jobs that allow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+    /// The receipt for the run (COSE_Sign1), at most [`MAX_RECEIPT_LEN`] bytes;
+    /// from the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ByteBuf>,
 }
 
 /// Why the payload of a steering frame cannot be read. The sender's fault.
@@ -210,6 +276,9 @@ pub enum MessageError {
     /// A count or length inside is over its limit.
     #[error("{0} is longer than the protocol allows")]
     TooLong(&'static str),
+    /// A key, digest, nonce or signature does not have its length.
+    #[error("{0} does not have the length that the protocol gives it")]
+    Length(&'static str),
     /// A credential is empty or has characters that none of AWS's has.
     #[error("a credential is empty, or not visible ASCII")]
     Credential,
@@ -220,7 +289,8 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Checks the limits that CBOR alone does not.
     ///
     /// # Errors
-    /// [`MessageError::TooLong`].
+    /// [`MessageError::TooLong`], [`MessageError::Length`] or
+    /// [`MessageError::Credential`].
     fn check(&self) -> Result<(), MessageError> {
         Ok(())
     }
@@ -238,7 +308,7 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// Writes the payload.
     ///
     /// # Errors
-    /// [`MessageError::TooLong`] when a reader would refuse it.
+    /// [`MessageError`] when a reader would refuse it.
     fn encode(&self) -> Result<Vec<u8>, MessageError> {
         self.check()?;
         let cbor = serde_cbor::to_vec(self).map_err(|_| MessageError::Cbor)?;
@@ -253,6 +323,7 @@ impl Payload for Request {
     fn check(&self) -> Result<(), MessageError> {
         match &self.call {
             Call::Run(run) => run.check(),
+            Call::Signed(signed) => signed.check(),
             Call::Attest(attest) => check_nonce(attest.nonce.as_ref()),
             Call::Credentials(credentials) => credentials.check(),
             Call::Status {} => Ok(()),
@@ -260,23 +331,74 @@ impl Payload for Request {
     }
 }
 
-impl Payload for Response {}
-impl Payload for Trailer {}
+impl Payload for Response {
+    fn check(&self) -> Result<(), MessageError> {
+        match &self.outcome {
+            Outcome::Status(status) => status.check(),
+            Outcome::Run { .. } | Outcome::Attest { .. } | Outcome::Credentials {} => Ok(()),
+        }
+    }
+}
+
+impl Payload for Trailer {
+    fn check(&self) -> Result<(), MessageError> {
+        match self.receipt.as_ref().map(|receipt| receipt.len()) {
+            Some(0) => Err(MessageError::Length("the receipt")),
+            Some(length) if length > MAX_RECEIPT_LEN => Err(MessageError::TooLong("the receipt")),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Payload for crate::ErrorBody {}
 
-impl Run {
+/// Alone only within [`Signed`].
+impl Payload for Run {
     fn check(&self) -> Result<(), MessageError> {
         if self.args.len() > MAX_ARGS {
             return Err(MessageError::TooLong("the list of arguments"));
         }
-        let mut texts = self.args.iter().flat_map(|(name, value)| [name, value]);
-        if self.job.len() > MAX_TEXT_LEN || texts.any(|text| text.len() > MAX_TEXT_LEN) {
-            return Err(MessageError::TooLong("a job's name or an argument"));
+        if self.job.len() > MAX_TEXT_LEN || self.args.keys().any(|name| name.len() > MAX_TEXT_LEN) {
+            return Err(MessageError::TooLong("a job's or an argument's name"));
+        }
+        if self.args.values().any(|value| value.len() > MAX_ARG_LEN) {
+            return Err(MessageError::TooLong("an argument"));
         }
         if self.seal_to.as_ref().is_some_and(|key| key.len() > MAX_NONCE_LEN) {
             return Err(MessageError::TooLong("seal_to"));
         }
+        if self.input_sha256.as_ref().is_some_and(|digest| digest.len() != DIGEST_LEN) {
+            return Err(MessageError::Length("input_sha256"));
+        }
         check_nonce(self.nonce.as_ref())
+    }
+}
+
+impl Signed {
+    fn check(&self) -> Result<(), MessageError> {
+        if self.caller.len() > MAX_TEXT_LEN {
+            return Err(MessageError::TooLong("the caller's name"));
+        }
+        if self.nonce.len() != CALLER_NONCE_LEN {
+            return Err(MessageError::Length("the caller's nonce"));
+        }
+        match self.signature.len() {
+            0 => Err(MessageError::Length("the signature")),
+            1..=MAX_SIGNATURE_LEN => Ok(()),
+            _ => Err(MessageError::TooLong("the signature")),
+        }
+    }
+}
+
+impl Status {
+    fn check(&self) -> Result<(), MessageError> {
+        if self.manifest.len() != DIGEST_LEN {
+            return Err(MessageError::Length("the manifest's digest"));
+        }
+        if self.receipt_key.len() != RECEIPT_KEY_LEN {
+            return Err(MessageError::Length("the receipt key"));
+        }
+        Ok(())
     }
 }
 

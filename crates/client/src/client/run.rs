@@ -219,5 +219,6 @@ fn run_of(job: &Job, recipient: Option<&Recipient>) -> Run {
         args: job.args.clone(),
         seal_to: recipient.map(|to| ByteBuf::from(to.public_key)),
         nonce: recipient.and_then(|to| to.nonce.clone()).map(ByteBuf::from),
+        ..Run::default()
     }
 }

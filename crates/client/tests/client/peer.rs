@@ -24,7 +24,7 @@ pub(crate) fn accepted(id: RequestId, protect: Protect) -> Vec<u8> {
 }
 
 pub(crate) fn end(bytes: u64) -> Vec<u8> {
-    control(FrameKind::End, &Trailer { bytes, records: None })
+    control(FrameKind::End, &Trailer { bytes, ..Trailer::default() })
 }
 
 /// Preface, response, `parts` as one `DATA` frame each, `END`.
