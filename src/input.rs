@@ -11,6 +11,7 @@ use strongroom_envelope::esdk::{
     self, CommitmentPolicy, DecryptFailed, EncryptedDataKey, EncryptionContext, Header, Policy,
     Signatures,
 };
+use strongroom_envelope::name::UNNAMED;
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
@@ -319,9 +320,6 @@ const fn policy(format: Format) -> Policy {
 /// Most plaintext opened at once, in bytes, before it is worked on; a longer
 /// frame is opened whole.
 const PIECE: usize = 256 << 10;
-
-/// The id of an input that has none of its own.
-const UNNAMED: &[u8] = b"-";
 
 /// Opens a ciphertext that is given whole, as `input` says.
 ///

@@ -8,17 +8,17 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 
-use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
+use strongroom_envelope::name::{NAME_END, name};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The id of the message that is being sent, once that much of it was read.
-pub(crate) type InputId = OnceLock<[u8; 32]>;
+/// The name of the input that is being sent, once that much of it was read.
+pub(crate) type InputId = OnceLock<Vec<u8>>;
 
 /// An input whose message id is noted in `id` before the bytes that hold it are
 /// handed on.
 pub(crate) struct Named<'a, R> {
     inner: R,
-    /// First bytes of the message, at most [`MESSAGE_ID_END`].
+    /// First bytes of the input, at most [`NAME_END`].
     start: Vec<u8>,
     id: &'a InputId,
 }
@@ -29,12 +29,12 @@ impl<'a, R> Named<'a, R> {
     }
 
     fn note(&mut self, bytes: &[u8]) {
-        let missing = MESSAGE_ID_END.saturating_sub(self.start.len());
-        if missing == 0 {
+        let missing = NAME_END.saturating_sub(self.start.len());
+        if missing == 0 || self.id.get().is_some() {
             return;
         }
         self.start.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
-        if let Some(id) = message_id(&self.start) {
+        if let Some(id) = name(&self.start) {
             self.id.get_or_init(|| id);
         }
     }

@@ -47,6 +47,6 @@ pub use sealed::{Expected, Opened, SealedError, open_sealed};
 pub use verifier::Verifier;
 
 pub use strongroom_attestation as attestation;
-pub use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
+pub use strongroom_envelope::name::{NAME_END as INPUT_NAME_END, name as input_name};
 pub use strongroom_envelope::seal::{RecipientPublicKey, RecipientSecretKey};
 pub use strongroom_wire::{Credentials, ErrorBody, ErrorCode, Protect, RequestId, Status};

@@ -19,6 +19,7 @@ pub mod cms;
 pub mod esdk;
 pub mod index;
 pub mod keyring;
+pub mod name;
 pub mod padding;
 pub mod plain;
 pub mod receipt;
