@@ -29,7 +29,7 @@ pub enum Opening<'m> {
     /// An Encryption SDK message.
     Message(esdk::Opener),
     /// A plain envelope: nothing of it is known to be right before its end.
-    Envelope(plain::Opener),
+    Envelope(plain::Header, plain::Opener),
     /// Records with encrypted fields.
     Fields(Box<Fields<'m>>),
     /// Nothing is encrypted.
@@ -117,16 +117,17 @@ impl<'m> Opening<'m> {
                         Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
                     }
                     Format::PlainEnvelope => {
-                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes)?);
+                        let limits = limits.envelope();
+                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes, &limits)?);
                         let header = incoming.header(memory, parse).await?;
                         let id = header.nonce().to_vec();
                         let pinned = context.whole();
                         let key = keys
                             .decrypt(&ciphertext.key, &pinned, header.encrypted_data_key())
                             .await?;
-                        let max_len = limits.max_frame.0;
-                        let opener = plain::Opener::new(header, &key, &pinned, max_len)?;
-                        Ok((Self::Envelope(opener), id))
+                        let bound = header.clone();
+                        let opener = plain::Opener::new(header, &key, &pinned)?;
+                        Ok((Self::Envelope(bound, opener), id))
                     }
                 }
             }
@@ -151,8 +152,8 @@ impl<'m> Opening<'m> {
     ) -> Result<bool, InputError> {
         let opened = match self {
             Self::Message(opener) => opener.open(input, plaintext, PIECE)?,
-            Self::Envelope(opener) => {
-                opener.check_len(input.len())?;
+            Self::Envelope(header, _) => {
+                header.check_body_len(input.len())?;
                 0
             }
             Self::Fields(fields) => fields.open(keys, input, false, plaintext).await?,
@@ -178,7 +179,7 @@ impl<'m> Opening<'m> {
     ) -> Result<Counts, InputError> {
         match self {
             Self::Message(opener) => opener.finish()?,
-            Self::Envelope(opener) => opener.finish(input, plaintext)?,
+            Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
             Self::Fields(mut fields) => {
                 fields.open(keys, input, true, plaintext).await?;
                 input.clear();
@@ -195,7 +196,7 @@ impl<'m> Opening<'m> {
     pub fn memory(&self) -> usize {
         match self {
             Self::Fields(fields) => fields.memory(),
-            Self::Message(_) | Self::Envelope(_) | Self::Clear => 0,
+            Self::Message(_) | Self::Envelope(..) | Self::Clear => 0,
         }
     }
 }
@@ -345,11 +346,11 @@ pub async fn open_value(
             fields::open_message(header, &key, body, &mut plaintext)?;
         }
         Format::PlainEnvelope => {
-            let parsed = plain::Header::parse(ciphertext)?;
+            let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
             let pinned = context.whole();
             let key = keys.decrypt(&spec.key, &pinned, header.encrypted_data_key()).await?;
-            let opener = plain::Opener::new(header, &key, &pinned, limits.max_frame.0)?;
+            let opener = plain::Opener::new(header, &key, &pinned)?;
             opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
         }
     }

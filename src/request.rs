@@ -94,6 +94,7 @@ async fn run(
     let job = BoundJob::bind(service.manifest(), asked, caller)?;
     let Some((last, before)) = job.inputs().split_last() else { return Err(RequestError::Panic) };
     conn.expect_more_bodies(before.len());
+    let request_digest = *conn.request_digest();
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;
     let operation = Operation::new(job.operation(), job.inputs(), material, limits)?;
@@ -117,7 +118,7 @@ async fn run(
     let passed = flow.finish(output).await?;
     let receipt = service.receipts().issue(Receipt {
         request_id: id.0,
-        request: *conn.request_digest(),
+        request_digest,
         job: job.name().to_string(),
         manifest: service.manifest().digest,
         keys: job.keys(service.manifest()),

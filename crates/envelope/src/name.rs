@@ -10,7 +10,7 @@ use crate::plain;
 pub const UNNAMED: &[u8] = b"-";
 
 /// Most bytes of an input that its name depends on.
-pub const NAME_END: usize = plain::OVERHEAD + plain::MAX_ENCRYPTED_DATA_KEY;
+pub const NAME_END: usize = plain::MAX_HEADER_LEN;
 
 /// The name of the input that begins with `start`: of an Encryption SDK message
 /// its message id, of a plain envelope its nonce, else [`UNNAMED`]. `None` when
@@ -26,7 +26,7 @@ pub fn name(start: &[u8]) -> Option<Vec<u8>> {
             None if start.len() < MESSAGE_ID_END => None,
             None => Some(UNNAMED.to_vec()),
         },
-        _ => match plain::Header::parse(start) {
+        _ => match plain::Header::parse(start, &plain::Limits::DEFAULT) {
             Ok(Some((header, _))) => Some(header.nonce().to_vec()),
             Ok(None) => None,
             Err(_) => Some(UNNAMED.to_vec()),
