@@ -434,7 +434,7 @@ proptest! {
     }
 }
 
-/// `cargo test --release -- --ignored time_per_record --nocapture`
+/// `cargo test --release --lib -- --ignored time_per_record --nocapture`
 #[test]
 #[ignore = "a measurement"]
 fn time_per_record() {
