@@ -10,11 +10,10 @@ use crate::error::RequestError;
 use crate::input::{Incoming, Opening};
 use crate::job::BoundJob;
 use crate::manifest::Input;
-use crate::operation::Operation;
+use crate::operation::{Operation, Tally};
 use crate::output::Output;
 use crate::receipts::Hash;
 use crate::server::Service;
-use crate::shape::Counts;
 
 /// A request's stream at work.
 pub(super) struct Flow<'s, 'c> {
@@ -39,7 +38,7 @@ pub(super) struct Passed {
     pub(super) inputs: Vec<[u8; 32]>,
     pub(super) result: [u8; 32],
     /// Of operations on records.
-    pub(super) counts: Option<Counts>,
+    pub(super) tally: Option<Tally>,
 }
 
 impl<'s, 'c> Flow<'s, 'c> {
@@ -130,7 +129,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
         // A stand-in: an operation is used up by its end.
         let operation = std::mem::replace(&mut self.operation, Operation::done());
-        let counts = operation.finish(&mut self.plaintext, &mut self.result)?;
+        let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
         self.send(Some(&mut output)).await?;
         self.out.clear();
         while output.pad(&mut self.out)? {
@@ -139,10 +138,10 @@ impl<'s, 'c> Flow<'s, 'c> {
         output.finish(&mut self.out)?;
         self.send_out().await?;
         let dropped = self.dropped;
-        let counts = counts
-            .map(|counts| Counts { dropped: counts.dropped.saturating_add(dropped), ..counts });
+        let tally = tally
+            .map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
-        Ok(Passed { bytes: self.sent, inputs, result, counts })
+        Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
     async fn send(&mut self, output: Option<&mut Output>) -> Result<(), RequestError> {
