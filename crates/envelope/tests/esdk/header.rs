@@ -75,12 +75,16 @@ fn message_id_is_the_headers_as_soon_as_it_is_there() {
     for len in 0..message.len() {
         let id = message_id(&message[..len]);
         let whole = (len >= MESSAGE_ID_END).then(|| header.message_id());
-        assert_eq!(id.as_ref().map(<[u8; 32]>::as_slice), whole, "{len}");
+        assert_eq!(id.as_ref().map(AsRef::as_ref), whole, "{len}");
     }
-    for version in (0..=255).filter(|version| *version != 2) {
+    for version in (0..=255).filter(|version| !matches!(version, 1 | 2)) {
         let other = [&[version], &message[1..]].concat();
         assert_eq!(message_id(&other), None, "version {version}");
     }
+    // Format 1: the type in front of the suite, and half as long.
+    let bytes = Raw::version_1(0x0178).bytes();
+    assert_eq!(message_id(&bytes[..19]), None);
+    assert_eq!(message_id(&bytes[..20]), Some(MessageId::V1([5; 16])));
 }
 
 proptest! {
