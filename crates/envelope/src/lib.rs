@@ -8,10 +8,18 @@
 //! - [`esdk`]: AWS Encryption SDK messages, opened and written as a stream.
 //! - [`cms`]: KMS's `CiphertextForRecipient`.
 //! - [`seal`]: results sealed to a client's public key (HPKE, RFC 9180).
+//! - [`plain`]: one AES-256-GCM message with its encrypted data key in front.
+//! - [`padding`]: padding that hides a result's length (ISO/IEC 7816-4).
+//! - [`receipt`]: what the enclave did for a request, signed (COSE_Sign1).
+//! - [`caller`]: signed requests, and the guard against their replay.
 #![forbid(unsafe_code)]
 
+pub mod caller;
 pub mod cms;
 pub mod esdk;
+pub mod padding;
+pub mod plain;
+pub mod receipt;
 pub mod seal;
 pub mod secret;
 
