@@ -138,8 +138,8 @@ impl<'s, 'c> Flow<'s, 'c> {
         output.finish(&mut self.out)?;
         self.send_out().await?;
         let dropped = self.dropped;
-        let tally = tally
-            .map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
+        let tally =
+            tally.map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
