@@ -86,7 +86,8 @@ impl<'s, 'c> Flow<'s, 'c> {
             let opened = opening.open(keys, input, &mut self.plaintext).await?;
             self.operation.process(&mut self.plaintext, &mut self.result)?;
             self.send(output.as_deref_mut()).await?;
-            self.hold(opening.memory())?;
+            let output = output.as_deref().map_or(0, Output::memory);
+            self.hold(opening.memory().saturating_add(output))?;
             self.out.clear();
             if !opened && self.incoming.read().await? == Body::End {
                 break;
@@ -163,14 +164,15 @@ impl<'s, 'c> Flow<'s, 'c> {
         Ok(())
     }
 
-    fn hold(&mut self, opening: usize) -> Result<(), RequestError> {
+    /// Accounts for all that is held, `others` included.
+    fn hold(&mut self, others: usize) -> Result<(), RequestError> {
         let held = [
             self.incoming.memory(),
             self.plaintext.capacity(),
             self.result.capacity(),
             self.out.capacity(),
             self.operation.memory(),
-            opening,
+            others,
         ];
         Ok(self.memory.hold(held.iter().sum())?)
     }
