@@ -102,6 +102,7 @@ fn largest_padding_is_written_and_removed_in_pieces() {
     let stream = padded(b"x", MAX_PAD_TO);
     assert_eq!(stream.len() as u64, MAX_PAD_TO);
     assert_eq!(unpadded([&stream[..]]), (b"x".to_vec(), Ok(())));
+    assert_eq!(unpadded(stream.chunks(PIECE_LEN - 1)), (b"x".to_vec(), Ok(())));
 }
 
 #[test]

@@ -110,9 +110,8 @@ fn encrypted_data_key_of_another_message_is_refused() {
 }
 
 #[test]
-fn bytes_can_not_move_from_the_context_to_the_nonce_side() {
-    // The same AAD bytes, cut elsewhere, would need the header to end elsewhere;
-    // its length field is part of the AAD.
+fn header_cut_elsewhere_is_refused() {
+    // The last byte of the encrypted data key becomes the first of the nonce.
     let mut message = sealed(b"confidential");
     message[5] -= 1;
     assert!(open(&message, &key(), &context()).is_err());
