@@ -19,6 +19,7 @@ pub mod index;
 pub mod seal;
 pub mod secret;
 pub mod signing;
+mod stack;
 pub mod token;
 
 pub use secret::{DataKey, SecretBuf};

@@ -23,6 +23,7 @@ use aws_lc_rs::signature::{
 };
 
 use crate::secret::SecretBuf;
+use crate::stack;
 
 /// Why nothing was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -216,7 +217,8 @@ impl MessageSigner {
     pub fn finish(self) -> Result<Vec<u8>, SigningError> {
         match self.message {
             Message::Hashed(hash) => self.key.sign_hash(&hash.finish()),
-            Message::Whole { held, .. } => self.key.sign_whole(held.expose()),
+            // The library hashes the message from the stack.
+            Message::Whole { held, .. } => stack::erased(|| self.key.sign_whole(held.expose())),
             Message::TooLong => Err(SigningError::MessageTooLong),
         }
     }

@@ -18,10 +18,10 @@
 //! Division takes a time that depends on the numbers. Constant time is not
 //! claimed; there is no table that a secret would index.
 
-use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
+use aws_lc_rs::cipher::EncryptingKey;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::TokenError;
+use super::{TokenError, aes};
 
 /// Fewest values that the strings of a length must have: required by the draft
 /// of SP 800-38G Rev. 1 (2025), recommended by the standard of 2016.
@@ -33,7 +33,7 @@ pub(super) const MAX_HALF: u128 = 1 << 120;
 
 /// FF1 with a key, a tweak and a radix.
 pub(super) struct Feistel {
-    aes: EncryptingKey,
+    aes: Box<EncryptingKey>,
     radix: u8,
     /// The tweak's whole blocks, then what is left of it, filled with zeros.
     tweak_blocks: Vec<u128>,
@@ -45,7 +45,7 @@ impl Feistel {
     /// Sets up AES-256 under `key`, 32 bytes, for numerals below `radix`, at
     /// least 2.
     pub(super) fn new(key: &[u8], tweak: &[u8], radix: u8) -> Result<Self, TokenError> {
-        let aes = EncryptingKey::ecb(UnboundCipherKey::new(&AES_256, key)?)?;
+        let aes = aes(key, EncryptingKey::ecb)?;
         let (blocks, tail) = tweak.as_chunks();
         let mut last = [0; BLOCK_LEN];
         last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
