@@ -164,6 +164,7 @@ impl Marker {
 
 #[test]
 fn no_value_and_no_key_is_left_in_memory() {
+    expand_keys_and_look();
     sign_and_look(SignatureAlgorithm::Ed25519, unmasked(&SEED));
     sign_and_look(SignatureAlgorithm::EcdsaP256Sha256, sec1());
     let mut secret = unmasked(&SECRET);
@@ -211,6 +212,17 @@ fn sec1() -> Vec<u8> {
     sec1.extend(SCALAR.iter().map(|byte| black_box(*byte) ^ MASK));
     sec1.extend([0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
     sec1
+}
+
+/// Nothing is called in between that might overwrite what was left behind.
+fn expand_keys_and_look() {
+    let mut secret = unmasked(&SECRET);
+    let key = TokenKey::new(&secret).unwrap();
+    secret.zeroize();
+    let siv = Siv::new(&key, "name", "acme").unwrap();
+    let ff1 = Ff1::new(&key, "name", "acme", Alphabet::Alphanumeric).unwrap();
+    drop((key, siv, ff1));
+    assert!(found().is_empty(), "after expanding keys: {:?}", found());
 }
 
 fn sign_and_look(algorithm: SignatureAlgorithm, mut private_key: Vec<u8>) {
