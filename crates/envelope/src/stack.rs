@@ -2,8 +2,9 @@
 //!
 //! The library erases what it has on the heap, but hands keys over by value and
 //! hashes from local variables, and what it leaves in their places stays there
-//! until some other call happens to need as much stack. [`crate::token`] and
-//! [`crate::signing`] call it around what was found to leave something behind.
+//! until some other call happens to need as much stack. [`crate::token`],
+//! [`crate::index`] and [`crate::signing`] call it around what was found to leave
+//! something behind; tests/token_memory.rs looks whether it suffices.
 
 use std::hint::black_box;
 

@@ -39,7 +39,7 @@ const VALUE: [u8; 40] = [
     0x25, 0x1a, 0x3a, 0x6f, 0x2a, 0x1d, 0x6b, 0x12, 0x09, 0x28, 0x1a, 0x13, 0x05, 0x6a, 0x3d, 0x1a,
     0x6c, 0x37, 0x18, 0x0d, 0x14, 0x1e, 0x2b, 0x28,
 ];
-const MARKERS: [Marker; 13] = [
+const MARKERS: [Marker; 15] = [
     Marker { name: "secret", masked: &SECRET },
     Marker { name: "signing key, seed", masked: &SEED },
     Marker { name: "signing key, scalar", masked: &SCALAR },
@@ -93,6 +93,20 @@ const MARKERS: [Marker; 13] = [
         masked: &[
             0x83, 0x0a, 0x1e, 0xae, 0x7f, 0xa2, 0x19, 0x57, 0x08, 0x21, 0x3d, 0x82, 0xaf, 0xd9,
             0x04, 0xbd,
+        ],
+    },
+    Marker {
+        name: "HMAC's inner state under the key of the index",
+        masked: &[
+            0x79, 0xeb, 0x8d, 0x7c, 0xfd, 0x04, 0x31, 0x91, 0x3e, 0xdf, 0x06, 0x33, 0xc2, 0x34,
+            0x19, 0xc0,
+        ],
+    },
+    Marker {
+        name: "HMAC's outer state under the key of the index",
+        masked: &[
+            0xa4, 0xb1, 0x08, 0x83, 0x10, 0xc5, 0x65, 0x9a, 0xa8, 0xde, 0x16, 0x6f, 0x22, 0xfa,
+            0x67, 0xf3,
         ],
     },
 ];
@@ -221,7 +235,12 @@ fn expand_keys_and_look() {
     secret.zeroize();
     let siv = Siv::new(&key, "name", "acme").unwrap();
     let ff1 = Ff1::new(&key, "name", "acme", Alphabet::Alphanumeric).unwrap();
-    drop((key, siv, ff1));
+    drop((siv, ff1));
+    let index = BlindIndex::new(&key, "name", "acme", &[], 16).unwrap();
+    let states = found().iter().filter(|name| name.starts_with("HMAC")).count();
+    assert!(states >= 2, "the search finds what is there");
+    index.index("value", &mut SecretBuf::new()).unwrap();
+    drop((key, index));
     assert!(found().is_empty(), "after expanding keys: {:?}", found());
 }
 
