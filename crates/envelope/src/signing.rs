@@ -85,7 +85,9 @@ impl SigningKey {
     /// an RSA key of 4096 bits has about 2400.
     pub const MAX_KEY_LEN: usize = 4096;
 
-    /// Reads `private_key`, in an encoding that the module's table names.
+    /// Reads `private_key`, in an encoding that the module's table names. For
+    /// Ed25519, any 32 bytes are a seed: a public key put in by mistake is taken,
+    /// and then shows in [`SigningKey::public_key_der`] as another one.
     ///
     /// The caller still owns `private_key` and must see to its erasure.
     ///

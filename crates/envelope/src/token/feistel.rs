@@ -118,13 +118,13 @@ impl Feistel {
         let [u, ..] = shape.u.to_le_bytes();
         let head = [1, 2, 1, 0, 0, self.radix, ROUNDS, u];
         let head = u128::from(u64::from_be_bytes(head));
-        Ok(head << 64 | u128::from(n) << 32 | u128::from(t))
+        Ok((head << 64) | (u128::from(n) << 32) | u128::from(t))
     }
 
     /// y of one round, modulo the half it is added to (steps 6.ii to 6.vi).
     fn round(&self, prefix: u128, shape: &Shape, round: u8, b: u128) -> Result<u128, TokenError> {
         let m = shape.modulus(round);
-        let r = self.encipher(prefix ^ u128::from(round) << (8 * shape.half_bytes) ^ b)?;
+        let r = self.encipher(prefix ^ (u128::from(round) << (8 * shape.half_bytes)) ^ b)?;
         let d = 4 * shape.half_bytes.div_ceil(4) + 4;
         let Some(more) = d.checked_sub(BLOCK_LEN) else {
             return Ok((r >> (8 * (BLOCK_LEN - d))) % m);
@@ -133,7 +133,7 @@ impl Feistel {
         if more > 0 {
             let next = self.encipher(r ^ 1)?.to_be_bytes();
             for byte in next.iter().take(more) {
-                y = (y << 8 | u128::from(*byte)) % m;
+                y = ((y << 8) | u128::from(*byte)) % m;
             }
         }
         Ok(y)

@@ -11,6 +11,9 @@
 //!
 //! `u64(x)` is the length of `x` in 8 bytes, big-endian; names are UTF-8.
 //!
+//! Separators are no part of what is encrypted: `4111 1111` and `41111111` have
+//! the same digits in their tokens.
+//!
 //! # What it does not do
 //!
 //! There is no integrity: every well-formed value decrypts to something. Length

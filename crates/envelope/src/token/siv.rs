@@ -158,7 +158,7 @@ impl AesSiv {
 
     /// AES-CTR from the counter that `iv` makes: RFC 5297, section 2.5.
     fn apply_ctr(&self, iv: [u8; IV_LEN], in_out: &mut [u8]) -> Result<(), Unspecified> {
-        let q = u128::from_be_bytes(iv) & !(1 << 63 | 1 << 31);
+        let q = u128::from_be_bytes(iv) & !((1 << 63) | (1 << 31));
         let iv = FixedLength::from(&q.to_be_bytes());
         self.ctr.less_safe_encrypt(in_out, EncryptionContext::Iv128(iv))?;
         Ok(())
