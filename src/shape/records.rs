@@ -192,6 +192,3 @@ impl Records {
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-#[cfg(test)]
-mod tests;
