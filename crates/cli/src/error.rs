@@ -196,6 +196,7 @@ fn client_code(error: &ClientError) -> &'static str {
         ClientError::Attestation(error) => error.code(),
         ClientError::Sealed(_) => "sealed-refused",
         ClientError::Receipt(_) => "receipt-refused",
+        ClientError::Padding(_) => "padding",
         ClientError::EnclaveUnknown => "enclave-unknown",
         ClientError::Signing(_) => "signing",
         ClientError::Input(_) | ClientError::Output(_) => "file",

@@ -114,6 +114,7 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         | ClientError::Deadline
         | ClientError::Random
         | ClientError::EnclaveUnknown
+        | ClientError::Padding(_)
         | ClientError::Signing(_)
         | ClientError::Partial { .. } => None,
     }
