@@ -27,8 +27,8 @@ pub(super) struct Flow<'s, 'c> {
     out: Vec<u8>,
     /// Digests of the inputs that have ended.
     inputs: Vec<[u8; 32]>,
-    /// Records that could not be opened and were left out.
-    dropped: u64,
+    /// Of inputs with encrypted fields: records that were opened, and left out.
+    opened: Option<Counts>,
     sent: u64,
     sent_hash: Hash,
 }
@@ -57,7 +57,7 @@ impl<'s, 'c> Flow<'s, 'c> {
             result: SecretBuf::new(),
             out: Vec::new(),
             inputs: Vec::new(),
-            dropped: 0,
+            opened: None,
             sent: 0,
             sent_hash: Hash::new(),
         }
@@ -93,8 +93,8 @@ impl<'s, 'c> Flow<'s, 'c> {
                 break;
             }
         }
-        let counts = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
-        self.dropped = self.dropped.saturating_add(counts.dropped);
+        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        self.opened = self.opened.or(opened);
         self.inputs.push(self.incoming.digest());
         Ok(())
     }
@@ -138,9 +138,11 @@ impl<'s, 'c> Flow<'s, 'c> {
         }
         output.finish(&mut self.out)?;
         self.send_out().await?;
-        let dropped = self.dropped;
+        let dropped = self.opened.map_or(0, |opened| opened.dropped);
+        // What is passed on unchanged has records if it had fields to open.
         let counts = counts
-            .map(|counts| Counts { dropped: counts.dropped.saturating_add(dropped), ..counts });
+            .map(|counts| Counts { dropped: counts.dropped.saturating_add(dropped), ..counts })
+            .or(self.opened);
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
         Ok(Passed { bytes: self.sent, inputs, result, counts })
     }
