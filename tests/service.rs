@@ -14,6 +14,8 @@
 mod house;
 #[path = "service/raw.rs"]
 mod raw;
+#[path = "service/workshop.rs"]
+mod workshop;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;
@@ -21,6 +23,12 @@ mod bad_input;
 mod clock;
 #[path = "service/connections.rs"]
 mod connections;
+#[path = "service/envelopes.rs"]
+mod envelopes;
+#[path = "service/fields.rs"]
+mod fields;
+#[path = "service/formats.rs"]
+mod formats;
 #[path = "service/hostile_parent.rs"]
 mod hostile_parent;
 #[path = "service/kms_faults.rs"]
