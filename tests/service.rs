@@ -14,11 +14,15 @@
 mod house;
 #[path = "service/raw.rs"]
 mod raw;
+#[path = "service/signer.rs"]
+mod signer;
 #[path = "service/workshop.rs"]
 mod workshop;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;
+#[path = "service/callers.rs"]
+mod callers;
 #[path = "service/clock.rs"]
 mod clock;
 #[path = "service/connections.rs"]
@@ -35,3 +39,5 @@ mod hostile_parent;
 mod kms_faults;
 #[path = "service/main_job.rs"]
 mod main_job;
+#[path = "service/receipts.rs"]
+mod receipts;
