@@ -39,5 +39,11 @@ mod hostile_parent;
 mod kms_faults;
 #[path = "service/main_job.rs"]
 mod main_job;
+#[path = "service/matching.rs"]
+mod matching;
 #[path = "service/receipts.rs"]
 mod receipts;
+#[path = "service/signing.rs"]
+mod signing;
+#[path = "service/tokens.rs"]
+mod tokens;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use ::hkdf::Hkdf;
 use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -13,6 +14,8 @@ use aws_lc_rs::{hkdf, rand};
 use aws_sdk_kms::primitives::Blob;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use strongroom_envelope::esdk::EncryptedDataKey;
 use strongroom_sim::kms::SimCredentials;
 
@@ -288,6 +291,21 @@ fn compressed(point: &[u8]) -> String {
 
 fn field(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
+}
+
+/// The secret of an index that the test can make too.
+pub const INDEX_SECRET: [u8; 32] = *b"a secret that the test knows too";
+
+/// A blind index under [`INDEX_SECRET`], as another implementation makes it.
+pub fn index(field: &str, tenant: &str, value: &str) -> String {
+    let (label, mut key) = (b"strongroom index v1", [0; 32]);
+    Hkdf::<Sha256>::new(None, &INDEX_SECRET).expand(label, &mut key).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    for text in [&label[..], field.as_bytes(), tenant.as_bytes(), value.as_bytes()] {
+        mac.update(&(text.len() as u64).to_be_bytes());
+        mac.update(text);
+    }
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// Records that differ, one a line.
