@@ -11,7 +11,7 @@ use strongroom_envelope::esdk::{
     self, CommitmentPolicy, DecryptFailed, EncryptedDataKey, EncryptionContext, Header, Policy,
     Signatures,
 };
-use strongroom_envelope::name::UNNAMED;
+use strongroom_envelope::name::{UNNAMED, name};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
@@ -132,10 +132,14 @@ impl<'m> Opening<'m> {
                 }
             }
             Source::Fields(ciphertexts) => {
+                incoming.first_bytes(memory).await?;
                 let fields = Fields::new(job, input, ciphertexts, limits);
                 Ok((Self::Fields(Box::new(fields)), UNNAMED.to_vec()))
             }
-            Source::Clear => Ok((Self::Clear, UNNAMED.to_vec())),
+            Source::Clear => {
+                incoming.first_bytes(memory).await?;
+                Ok((Self::Clear, UNNAMED.to_vec()))
+            }
         }
     }
 
@@ -228,6 +232,15 @@ impl<'c> Incoming<'c> {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.conn.memory().saturating_add(self.bytes.capacity())
+    }
+
+    /// Reads until a client has seen what it sends: the response then finds it
+    /// knowing the name of its input.
+    async fn first_bytes(&mut self, memory: &mut Share) -> Result<(), InputError> {
+        while name(&self.bytes).is_none() && self.read().await? == Body::More {
+            memory.hold(self.memory())?;
+        }
+        Ok(())
     }
 
     /// Reads until `parse` finds a header at the front, and takes it off.

@@ -141,6 +141,16 @@ impl Output {
         Ok(out)
     }
 
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.form {
+            Form::Fields(sealer) => sealer.memory(),
+            // A frame or a chunk at most, counted in a job's least budget.
+            Form::Clear | Form::Kms(_) | Form::Seal(_) => 0,
+        }
+    }
+
     /// Appends the next piece of padding, of which there is none where the job
     /// says nothing of it. Whether there was one.
     ///

@@ -127,13 +127,13 @@ async fn run(
         counter: 0,
         time_ms: 0,
         caller: job.caller().map(str::to_owned),
-        records: passed.counts.map(|counts| counts.records),
-        dropped: passed.counts.map(|counts| counts.dropped),
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped),
     })?;
     Ok(Trailer {
         bytes: passed.bytes,
-        records: passed.counts.map(|counts| counts.records),
-        dropped: passed.counts.map(|counts| counts.dropped).filter(|dropped| *dropped > 0),
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped).filter(|dropped| *dropped > 0),
         receipt: Some(ByteBuf::from(receipt)),
     })
 }

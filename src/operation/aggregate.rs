@@ -212,7 +212,7 @@ impl Record {
         }
         if let Some(seen) = self.seen.get_mut(field) {
             if *seen && role.is_single() {
-                return Err(FieldError::Nested);
+                return Err(FieldError::Several);
             }
             *seen = true;
         }

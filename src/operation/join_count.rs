@@ -139,7 +139,10 @@ impl JoinCount {
     }
 
     fn take(&mut self, value: Value<'_>) -> Result<(), FieldError> {
-        if value.kind == Kind::Nested || !matches!(self.record, Record::Nothing) {
+        if !matches!(self.record, Record::Nothing) {
+            return Err(FieldError::Several);
+        }
+        if value.kind == Kind::Nested {
             return Err(FieldError::Nested);
         }
         self.record = Record::Empty;

@@ -149,8 +149,8 @@ fn a_bad_record_does_not_tell_whether_its_value_is_in_common() {
 fn a_value_that_cannot_be_compared_makes_a_bad_record() {
     let cases = [
         (vec![(0, Kind::Nested, &b"[]"[..])], FieldError::Nested),
-        (vec![(0, Kind::Text, b"a"), (0, Kind::Text, b"b")], FieldError::Nested),
-        (vec![(0, Kind::Null, b"null"), (0, Kind::Text, b"b")], FieldError::Nested),
+        (vec![(0, Kind::Text, b"a"), (0, Kind::Text, b"b")], FieldError::Several),
+        (vec![(0, Kind::Null, b"null"), (0, Kind::Text, b"b")], FieldError::Several),
         (vec![(0, Kind::Text, b"\xff")], FieldError::NotUtf8),
     ];
     for (record, expected) in cases {
