@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use strongroom_envelope::caller::{self, CallerKey, Replay, ReplayError};
+use strongroom_envelope::caller::{self, CallerKey, DEFAULT_WINDOW_MS, Replay, ReplayError};
 use strongroom_wire::{Payload, RequestId, Run, Signed};
 
 use crate::connection::ConnectionError;
@@ -51,7 +51,11 @@ impl Callers {
             key.map(|key| (name.clone(), key)).map_err(|_| name.clone())
         };
         let keys = manifest.callers.iter().map(key).collect::<Result<_, _>>()?;
-        Ok(Self { keys, enclave: enclave.to_owned(), replay: Mutex::new(Replay::default()) })
+        Ok(Self {
+            keys,
+            enclave: enclave.to_owned(),
+            replay: Mutex::new(Replay::new(DEFAULT_WINDOW_MS, REMEMBERED)),
+        })
     }
 
     /// What a signed request asks for, and who signed it.
@@ -70,6 +74,10 @@ impl Callers {
         Ok((run, signed.caller.clone()))
     }
 }
+
+/// Signed requests remembered of each caller, until they are too old to be
+/// accepted: 100 a second over the whole window, in some MiB.
+const REMEMBERED: usize = 60_000;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub(crate) fn now_ms() -> u64 {

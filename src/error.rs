@@ -183,9 +183,10 @@ const fn input_code(error: &InputError) -> ErrorCode {
             | FormatError::VerificationKeyUnexpected
             | FormatError::VerificationKeyMalformed => ErrorCode::BadMessage,
         },
-        InputError::Envelope(plain::FormatError::TooLong(_)) | InputError::TooManyDataKeys(_) => {
-            ErrorCode::TooLarge
-        }
+        InputError::Envelope(
+            plain::FormatError::TooLong(_) | plain::FormatError::EncryptedDataKeyTooLong(_),
+        )
+        | InputError::TooManyDataKeys(_) => ErrorCode::TooLarge,
         InputError::Envelope(_) | InputError::NoHeader => ErrorCode::BadMessage,
         InputError::Context(_) | InputError::RequiredContext(_) => ErrorCode::ContextMismatch,
         InputError::Key(_) => ErrorCode::WrongKey,

@@ -11,6 +11,7 @@ use strongroom_envelope::esdk::{
     self, CommitmentPolicy, DecryptFailed, EncryptedDataKey, EncryptionContext, Header, Policy,
     Signatures,
 };
+use strongroom_envelope::name::{UNNAMED, name};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
@@ -28,7 +29,7 @@ pub enum Opening<'m> {
     /// An Encryption SDK message.
     Message(esdk::Opener),
     /// A plain envelope: nothing of it is known to be right before its end.
-    Envelope(plain::Opener),
+    Envelope(plain::Header, plain::Opener),
     /// Records with encrypted fields.
     Fields(Box<Fields<'m>>),
     /// Nothing is encrypted.
@@ -116,24 +117,29 @@ impl<'m> Opening<'m> {
                         Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
                     }
                     Format::PlainEnvelope => {
-                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes)?);
+                        let limits = limits.envelope();
+                        let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes, &limits)?);
                         let header = incoming.header(memory, parse).await?;
                         let id = header.nonce().to_vec();
                         let pinned = context.whole();
                         let key = keys
                             .decrypt(&ciphertext.key, &pinned, header.encrypted_data_key())
                             .await?;
-                        let max_len = limits.max_frame.0;
-                        let opener = plain::Opener::new(header, &key, &pinned, max_len)?;
-                        Ok((Self::Envelope(opener), id))
+                        let bound = header.clone();
+                        let opener = plain::Opener::new(header, &key, &pinned)?;
+                        Ok((Self::Envelope(bound, opener), id))
                     }
                 }
             }
             Source::Fields(ciphertexts) => {
+                incoming.first_bytes(memory).await?;
                 let fields = Fields::new(job, input, ciphertexts, limits);
                 Ok((Self::Fields(Box::new(fields)), UNNAMED.to_vec()))
             }
-            Source::Clear => Ok((Self::Clear, UNNAMED.to_vec())),
+            Source::Clear => {
+                incoming.first_bytes(memory).await?;
+                Ok((Self::Clear, UNNAMED.to_vec()))
+            }
         }
     }
 
@@ -150,8 +156,8 @@ impl<'m> Opening<'m> {
     ) -> Result<bool, InputError> {
         let opened = match self {
             Self::Message(opener) => opener.open(input, plaintext, PIECE)?,
-            Self::Envelope(opener) => {
-                opener.check_len(input.len())?;
+            Self::Envelope(header, _) => {
+                header.check_body_len(input.len())?;
                 0
             }
             Self::Fields(fields) => fields.open(keys, input, false, plaintext).await?,
@@ -177,7 +183,7 @@ impl<'m> Opening<'m> {
     ) -> Result<Counts, InputError> {
         match self {
             Self::Message(opener) => opener.finish()?,
-            Self::Envelope(opener) => opener.finish(input, plaintext)?,
+            Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
             Self::Fields(mut fields) => {
                 fields.open(keys, input, true, plaintext).await?;
                 input.clear();
@@ -194,7 +200,7 @@ impl<'m> Opening<'m> {
     pub fn memory(&self) -> usize {
         match self {
             Self::Fields(fields) => fields.memory(),
-            Self::Message(_) | Self::Envelope(_) | Self::Clear => 0,
+            Self::Message(_) | Self::Envelope(..) | Self::Clear => 0,
         }
     }
 }
@@ -226,6 +232,15 @@ impl<'c> Incoming<'c> {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.conn.memory().saturating_add(self.bytes.capacity())
+    }
+
+    /// Reads until a client has seen what it sends: the response then finds it
+    /// knowing the name of its input.
+    async fn first_bytes(&mut self, memory: &mut Share) -> Result<(), InputError> {
+        while name(&self.bytes).is_none() && self.read().await? == Body::More {
+            memory.hold(self.memory())?;
+        }
+        Ok(())
     }
 
     /// Reads until `parse` finds a header at the front, and takes it off.
@@ -320,9 +335,6 @@ const fn policy(format: Format) -> Policy {
 /// frame is opened whole.
 const PIECE: usize = 256 << 10;
 
-/// The id of an input that has none of its own.
-const UNNAMED: &[u8] = b"-";
-
 /// Opens a ciphertext that is given whole, as `input` says.
 ///
 /// # Errors
@@ -347,11 +359,11 @@ pub async fn open_value(
             fields::open_message(header, &key, body, &mut plaintext)?;
         }
         Format::PlainEnvelope => {
-            let parsed = plain::Header::parse(ciphertext)?;
+            let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
             let pinned = context.whole();
             let key = keys.decrypt(&spec.key, &pinned, header.encrypted_data_key()).await?;
-            let opener = plain::Opener::new(header, &key, &pinned, limits.max_frame.0)?;
+            let opener = plain::Opener::new(header, &key, &pinned)?;
             opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
         }
     }

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strongroom_envelope::esdk::{self, FrameLen};
+use strongroom_envelope::plain;
 pub use types::{ArgSpec, ByteCount, JobName, KeyArn, Pattern, Region, Template};
 
 use fields::{BadRecords, FieldPath, Shape};
@@ -72,6 +73,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The bounds on a plain envelope.
+    #[must_use]
+    pub const fn envelope(&self) -> plain::Limits {
+        plain::Limits { max_len: self.max_frame.0, ..plain::Limits::DEFAULT }
+    }
+
     /// The bounds on an Encryption SDK message.
     #[must_use]
     pub const fn message(&self) -> esdk::Limits {

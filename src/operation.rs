@@ -200,8 +200,8 @@ impl Operation {
         Ok(())
     }
 
-    /// Deals with what is left when the plaintext has ended. Gives the number
-    /// of records, for operations that work on records.
+    /// Deals with what is left when the plaintext has ended. Says what there was,
+    /// for operations that work on records.
     ///
     /// # Errors
     /// [`OperationError`] when the data may not end here.
@@ -209,27 +209,25 @@ impl Operation {
         mut self,
         input: &mut SecretBuf,
         out: &mut SecretBuf,
-    ) -> Result<Option<Counts>, OperationError> {
+    ) -> Result<Option<Tally>, OperationError> {
         self.step(input, out, true)?;
         let failed = |problem| OperationError::Result(problem);
         Ok(match self.0 {
-            Work::Fields(fields) => Some(fields.counts()),
+            Work::Fields(fields) => Some(Tally::of(fields.counts())),
             Work::PassOn => None,
             Work::Match(records, matching) => {
                 matching.finish(out);
-                Some(records.counts())
+                Some(Tally::withheld(records.counts()))
             }
             Work::Aggregate(records, aggregator, rows) => {
                 aggregator.finish(out, rows).map_err(failed)?;
-                Some(records.counts())
+                Some(Tally::withheld(records.counts()))
             }
             Work::Join { records, join, rows, before, .. } => {
                 join.finish(out, rows).map_err(failed)?;
-                let after = records.counts();
-                Some(Counts {
-                    records: before.records.saturating_add(after.records),
-                    dropped: before.dropped.saturating_add(after.dropped),
-                })
+                let mut tally = Tally::withheld(records.counts());
+                tally.dropped = tally.dropped.saturating_add(before.dropped);
+                Some(tally)
             }
             Work::Sign(sign) => {
                 sign.finish(out)?;
@@ -273,6 +271,27 @@ impl Operation {
         };
         input.consume(used);
         Ok(())
+    }
+}
+
+/// What an operation says about the records that there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records in the result. Not said by operations whose class does not let it
+    /// out: less the groups that are shown, it would be the size of those that
+    /// are withheld.
+    pub records: Option<u64>,
+    /// Records that were malformed and left out.
+    pub dropped: u64,
+}
+
+impl Tally {
+    const fn of(counts: Counts) -> Self {
+        Self { records: Some(counts.records), dropped: counts.dropped }
+    }
+
+    const fn withheld(counts: Counts) -> Self {
+        Self { records: None, dropped: counts.dropped }
     }
 }
 

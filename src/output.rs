@@ -6,7 +6,7 @@
 mod fields;
 
 use strongroom_envelope::esdk::{self, EncryptedDataKey, EncryptionContext, FrameLen, Signer};
-use strongroom_envelope::padding::Padder;
+use strongroom_envelope::padding::{Padder, Padding, PaddingError};
 use strongroom_envelope::seal::{self, Setup};
 use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_wire::Protect;
@@ -19,6 +19,7 @@ use crate::shape::RecordError;
 pub struct Output {
     form: Form,
     padder: Option<Padder>,
+    padding: Option<Padding>,
 }
 
 enum Form {
@@ -41,6 +42,9 @@ pub enum OutputError {
     /// As a sealed stream.
     #[error("the result cannot be sealed: {0}")]
     Seal(#[from] seal::SealError),
+    /// With its padding.
+    #[error(transparent)]
+    Padding(#[from] PaddingError),
     /// Field by field.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -64,7 +68,7 @@ impl Output {
     /// Leaves in the clear.
     #[must_use]
     pub const fn clear() -> Self {
-        Self { form: Form::Clear, padder: None }
+        Self { form: Form::Clear, padder: None, padding: None }
     }
 
     /// Writes an Encryption SDK message; its header goes to `out`.
@@ -81,13 +85,13 @@ impl Output {
             Some(signer) => esdk::Sealer::signed(new.key, signer, &keys, new.frame, out)?,
             None => esdk::Sealer::new(new.key, new.context, &keys, new.frame, out)?,
         };
-        Ok(Self { form: Form::Kms(sealer), padder: pad_to.map(Padder::new) })
+        Ok(Self { form: Form::Kms(sealer), padder: padder(pad_to)?, padding: None })
     }
 
     /// Encrypts fields of each record.
     #[must_use]
     pub fn fields(sealer: FieldSealer) -> Self {
-        Self { form: Form::Fields(Box::new(sealer)), padder: None }
+        Self { form: Form::Fields(Box::new(sealer)), padder: None, padding: None }
     }
 
     /// Writes a sealed stream; its header, with the attestation document that
@@ -102,7 +106,7 @@ impl Output {
         out: &mut Vec<u8>,
     ) -> Result<Self, OutputError> {
         let sealer = setup.start(document, out)?;
-        Ok(Self { form: Form::Seal(sealer), padder: pad_to.map(Padder::new) })
+        Ok(Self { form: Form::Seal(sealer), padder: padder(pad_to)?, padding: None })
     }
 
     /// The form, as the caller is told.
@@ -126,7 +130,7 @@ impl Output {
         out: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], OutputError> {
         if let Some(padder) = &mut self.padder {
-            padder.count(result.len());
+            padder.count(u64::try_from(result.len()).unwrap_or(u64::MAX));
         }
         match &mut self.form {
             Form::Clear => return Ok(result.expose()),
@@ -137,21 +141,36 @@ impl Output {
         Ok(out)
     }
 
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.form {
+            Form::Fields(sealer) => sealer.memory(),
+            // A frame or a chunk at most, counted in a job's least budget.
+            Form::Clear | Form::Kms(_) | Form::Seal(_) => 0,
+        }
+    }
+
     /// Appends the next piece of padding, of which there is none where the job
-    /// says nothing of it; `false` when it is complete.
+    /// says nothing of it. Whether there was one.
     ///
     /// # Errors
     /// [`OutputError`].
     pub fn pad(&mut self, out: &mut Vec<u8>) -> Result<bool, OutputError> {
-        let Some(padder) = &mut self.padder else { return Ok(false) };
+        if let Some(padder) = self.padder.take() {
+            self.padding = Some(padder.finish());
+        }
+        let Some(padding) = &mut self.padding else { return Ok(false) };
         let mut piece = SecretBuf::new();
-        let more = padder.next(&mut piece);
+        if padding.emit(&mut piece) == 0 {
+            return Ok(false);
+        }
         match &mut self.form {
             Form::Kms(sealer) => sealer.seal(piece.expose(), out)?,
             Form::Seal(sealer) => sealer.seal(piece.expose(), out)?,
             Form::Clear | Form::Fields(_) => {}
         }
-        Ok(more)
+        Ok(true)
     }
 
     /// Appends what marks the result as complete.
@@ -167,4 +186,9 @@ impl Output {
         }
         Ok(())
     }
+}
+
+fn padder(pad_to: Option<usize>) -> Result<Option<Padder>, PaddingError> {
+    let padder = |pad_to| Padder::new(u64::try_from(pad_to).unwrap_or(u64::MAX));
+    pad_to.map(padder).transpose()
 }

@@ -94,6 +94,7 @@ async fn run(
     let job = BoundJob::bind(service.manifest(), asked, caller)?;
     let Some((last, before)) = job.inputs().split_last() else { return Err(RequestError::Panic) };
     conn.expect_more_bodies(before.len());
+    let request_digest = *conn.request_digest();
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;
     let operation = Operation::new(job.operation(), job.inputs(), material, limits)?;
@@ -117,7 +118,7 @@ async fn run(
     let passed = flow.finish(output).await?;
     let receipt = service.receipts().issue(Receipt {
         request_id: id.0,
-        request: *conn.request_digest(),
+        request_digest,
         job: job.name().to_string(),
         manifest: service.manifest().digest,
         keys: job.keys(service.manifest()),
@@ -126,13 +127,13 @@ async fn run(
         counter: 0,
         time_ms: 0,
         caller: job.caller().map(str::to_owned),
-        records: passed.counts.map(|counts| counts.records),
-        dropped: passed.counts.map(|counts| counts.dropped),
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped),
     })?;
     Ok(Trailer {
         bytes: passed.bytes,
-        records: passed.counts.map(|counts| counts.records),
-        dropped: passed.counts.map(|counts| counts.dropped).filter(|dropped| *dropped > 0),
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped).filter(|dropped| *dropped > 0),
         receipt: Some(ByteBuf::from(receipt)),
     })
 }

@@ -67,6 +67,9 @@ pub enum FieldError {
     /// An array or object where a rule has to read a value.
     #[error("it is an array or object")]
     Nested,
+    /// Several values where there may be one.
+    #[error("it has several values where the operation reads one")]
+    Several,
     /// Bytes that are not UTF-8 where a rule has to read text.
     #[error("it is not UTF-8")]
     NotUtf8,

@@ -174,7 +174,7 @@ impl Visitor for FieldOpener<'_, '_> {
             .find_map(|(wrapped, _)| self.seeker.known.get(wrapped).and_then(Option::as_ref));
         let key = key.ok_or(FieldError::NotOpened)?;
         self.scratch.clear();
-        ciphertext.open(key, context, &self.seeker.limits, self.scratch)?;
+        ciphertext.open(key, context, self.scratch)?;
         new.extend_from_slice(self.scratch.expose());
         Ok(Edit::Text)
     }
@@ -210,7 +210,7 @@ impl FieldCiphertext {
                 Ok(Some(Self::Message(header, bytes.split_off(len))))
             }
             Format::PlainEnvelope => {
-                let parsed = plain::Header::parse(&bytes);
+                let parsed = plain::Header::parse(&bytes, &limits.envelope());
                 let (header, len) = parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
                 Ok(Some(Self::Envelope(header, bytes.split_off(len))))
             }
@@ -245,15 +245,12 @@ impl FieldCiphertext {
         self,
         key: &DataKey,
         context: &BoundContext<'_>,
-        limits: &Limits,
         out: &mut SecretBuf,
     ) -> Result<(), FieldError> {
         match self {
             Self::Message(header, body) => open_message(header, key, &body, out),
-            Self::Envelope(header, body) => {
-                plain::Opener::new(header, key, &context.whole(), limits.max_frame.0)
-                    .and_then(|opener| opener.finish(&body, out))
-            }
+            Self::Envelope(header, body) => plain::Opener::new(header, key, &context.whole())
+                .and_then(|opener| opener.finish(&body, out)),
         }
         .map_err(|_| FieldError::NotOpened)
     }

@@ -6,11 +6,13 @@
 //!
 //! **Values.** A value that is absent, `null` or empty is none: it counts for no
 //! sum, mean, minimum or maximum and fulfils no bound; records without a value
-//! to be grouped by are one group, shown as empty. The sum of none is 0; their mean, minimum and maximum
-//! are empty. Values are told apart by their text: `1` and `"1"` are the same,
-//! `1` and `1.0` are two. Where a pointer names several values of a record, all
-//! of them are computed with; a field that is grouped by or has a condition can
-//! have one only.
+//! to be grouped by are one group, shown as empty. The sum of none is 0; their
+//! mean, minimum and maximum are empty. An absent or `null` value fulfils no
+//! condition at all; the empty text is a text like others to those that compare
+//! texts. Values are told apart by their text: `1` and `"1"` are the same, `1`
+//! and `1.0` are two. Where a pointer names several values of a record, all of
+//! them are computed with; a field that is grouped by or has a condition can
+//! have one only. Numbers are taken to nine digits behind the point (`decimal.rs`).
 //!
 //! **Bad records.** Whether a record is bad depends on it alone: all fields that
 //! the job names are judged, whether or not the record fulfils the conditions
@@ -29,7 +31,8 @@
 //!   data with one record less, can subtract. Nothing here remembers what was
 //!   asked before; the data's owner decides by the jobs of the manifest, and who
 //!   can write into the data can tell its own records from the others.
-//! - from time and memory: about how many records and groups there are.
+//! - from time, memory, and the refusal of more groups than may be held: about
+//!   how many records and groups there are.
 
 mod decimal;
 mod groups;
@@ -209,7 +212,7 @@ impl Record {
         }
         if let Some(seen) = self.seen.get_mut(field) {
             if *seen && role.is_single() {
-                return Err(FieldError::Nested);
+                return Err(FieldError::Several);
             }
             *seen = true;
         }

@@ -16,7 +16,9 @@
 //! many records. And what [`super::aggregate`] says of several results: whoever
 //! can write one of the inputs can ask for a value of the other by filling up
 //! the threshold with values that are known to be in common. Each owner decides
-//! by the key policy whether this manifest may open its input at all.
+//! by the key policy whether this manifest may open its input at all. A record
+//! with a value in common takes a little longer than one without: who feeds the
+//! second input piece by piece and measures can guess how many a piece has.
 
 use std::collections::BTreeMap;
 
@@ -122,7 +124,8 @@ impl JoinCount {
         if self.incomplete {
             return Err(FieldError::TooMany);
         }
-        let shown = self.common >= self.min_group_size;
+        // As for groups: where one would do, there is nothing to hide.
+        let shown = self.common >= self.min_group_size || self.min_group_size <= 1;
         match self.aggregator {
             Some(aggregator) if shown => return aggregator.finish(out, form),
             Some(aggregator) => aggregator.withhold(out, form),
@@ -136,7 +139,10 @@ impl JoinCount {
     }
 
     fn take(&mut self, value: Value<'_>) -> Result<(), FieldError> {
-        if value.kind == Kind::Nested || !matches!(self.record, Record::Nothing) {
+        if !matches!(self.record, Record::Nothing) {
+            return Err(FieldError::Several);
+        }
+        if value.kind == Kind::Nested {
             return Err(FieldError::Nested);
         }
         self.record = Record::Empty;

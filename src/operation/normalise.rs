@@ -1,6 +1,6 @@
 //! Normalisation: makes equal what means the same, before values are compared.
 //!
-//! For [`super::JoinCount`]. Takes UTF-8 and gives UTF-8; a value of which
+//! For [`super::join_count`]. Takes UTF-8 and gives UTF-8; a value of which
 //! nothing is left is no value.
 
 use strongroom_envelope::SecretBuf;

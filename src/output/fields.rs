@@ -55,6 +55,10 @@ impl FieldSealer {
         self.records(false, out)
     }
 
+    pub(super) fn memory(&self) -> usize {
+        self.pending.capacity().saturating_add(self.written.capacity())
+    }
+
     pub(super) fn finish(mut self, out: &mut Vec<u8>) -> Result<(), OutputError> {
         self.records(true, out)
     }

@@ -10,11 +10,10 @@ use crate::error::RequestError;
 use crate::input::{Incoming, Opening};
 use crate::job::BoundJob;
 use crate::manifest::Input;
-use crate::operation::Operation;
+use crate::operation::{Operation, Tally};
 use crate::output::Output;
 use crate::receipts::Hash;
 use crate::server::Service;
-use crate::shape::Counts;
 
 /// A request's stream at work.
 pub(super) struct Flow<'s, 'c> {
@@ -39,7 +38,7 @@ pub(super) struct Passed {
     pub(super) inputs: Vec<[u8; 32]>,
     pub(super) result: [u8; 32],
     /// Of operations on records.
-    pub(super) counts: Option<Counts>,
+    pub(super) tally: Option<Tally>,
 }
 
 impl<'s, 'c> Flow<'s, 'c> {
@@ -87,7 +86,8 @@ impl<'s, 'c> Flow<'s, 'c> {
             let opened = opening.open(keys, input, &mut self.plaintext).await?;
             self.operation.process(&mut self.plaintext, &mut self.result)?;
             self.send(output.as_deref_mut()).await?;
-            self.hold(opening.memory())?;
+            let output = output.as_deref().map_or(0, Output::memory);
+            self.hold(opening.memory().saturating_add(output))?;
             self.out.clear();
             if !opened && self.incoming.read().await? == Body::End {
                 break;
@@ -130,7 +130,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
         // A stand-in: an operation is used up by its end.
         let operation = std::mem::replace(&mut self.operation, Operation::done());
-        let counts = operation.finish(&mut self.plaintext, &mut self.result)?;
+        let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
         self.send(Some(&mut output)).await?;
         self.out.clear();
         while output.pad(&mut self.out)? {
@@ -139,10 +139,10 @@ impl<'s, 'c> Flow<'s, 'c> {
         output.finish(&mut self.out)?;
         self.send_out().await?;
         let dropped = self.dropped;
-        let counts = counts
-            .map(|counts| Counts { dropped: counts.dropped.saturating_add(dropped), ..counts });
+        let tally =
+            tally.map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
-        Ok(Passed { bytes: self.sent, inputs, result, counts })
+        Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
     async fn send(&mut self, output: Option<&mut Output>) -> Result<(), RequestError> {
@@ -164,14 +164,15 @@ impl<'s, 'c> Flow<'s, 'c> {
         Ok(())
     }
 
-    fn hold(&mut self, opening: usize) -> Result<(), RequestError> {
+    /// Accounts for all that is held, `others` included.
+    fn hold(&mut self, others: usize) -> Result<(), RequestError> {
         let held = [
             self.incoming.memory(),
             self.plaintext.capacity(),
             self.result.capacity(),
             self.out.capacity(),
             self.operation.memory(),
-            opening,
+            others,
         ];
         Ok(self.memory.hold(held.iter().sum())?)
     }

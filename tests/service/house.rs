@@ -14,7 +14,7 @@ use strongroom::transport::{Endpoint, Listener};
 use strongroom_client::attestation::{PcrValue, Policy, TrustRoot};
 use strongroom_client::{Address, Client, Credentials, Error, ErrorBody, Job, Summary, Verifier};
 use strongroom_envelope::esdk::{
-    EncryptedDataKey, EncryptionContext, FrameLen, Header, Limits, Opener, Sealer,
+    self, EncryptedDataKey, EncryptionContext, FrameLen, Header, Limits, Opener, Sealer,
 };
 use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_sim::kms::SimCredentials;
@@ -275,7 +275,8 @@ pub fn seal(
 
 /// Opens a message whole.
 pub fn open(message: &[u8], key: &DataKey) -> Vec<u8> {
-    let (header, at) = Header::parse(message, &Limits::default()).unwrap().unwrap();
+    let (header, at) =
+        Header::parse(message, &Limits::default(), &esdk::Policy::default()).unwrap().unwrap();
     let mut opener = Opener::new(header, key).unwrap();
     let mut plaintext = SecretBuf::new();
     let mut rest = &message[at..];

@@ -13,6 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_attestation::VerifiedDocument;
+use strongroom_envelope::receipt::PUBLIC_KEY_LEN;
 use strongroom_wire::{Call, FrameKind, Request, RequestId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -23,6 +25,7 @@ use crate::connection::{Connection, Sink, steering_frame};
 use crate::error::Error;
 use crate::exchange::{After, exchange};
 use crate::progress::{Counters, OnProgress};
+use crate::receipt::receipt_key;
 use crate::transport::{self, Transport};
 use crate::verifier::random;
 use crate::{Address, Progress};
@@ -54,6 +57,13 @@ pub struct Client {
     options: Options,
     idle: Option<Connection>,
     on_progress: Option<OnProgress>,
+    enclave: Option<Enclave>,
+}
+
+/// What the last verified attestation document said of the enclave.
+struct Enclave {
+    id: String,
+    receipt_key: Option<[u8; PUBLIC_KEY_LEN]>,
 }
 
 impl Client {
@@ -71,7 +81,7 @@ impl Client {
     /// [`Error::Connect`].
     pub async fn connect_with(address: &Address, options: Options) -> Result<Self, Error> {
         let idle = Some(open(address, options.connect_timeout).await?);
-        Ok(Self { address: Some(address.clone()), options, idle, on_progress: None })
+        Ok(Self { address: Some(address.clone()), options, idle, on_progress: None, enclave: None })
     }
 
     /// A client over a stream that is connected already, such as one through a
@@ -81,12 +91,23 @@ impl Client {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let stream: Box<dyn Transport> = Box::new(stream);
-        Self { address: None, options, idle: Some(Connection::new(stream)), on_progress: None }
+        let idle = Some(Connection::new(stream));
+        Self { address: None, options, idle, on_progress: None, enclave: None }
     }
 
     /// Calls `on_progress` whenever bytes of a run have moved.
     pub fn on_progress(&mut self, on_progress: impl Fn(Progress) + Send + Sync + 'static) {
         self.on_progress = Some(Arc::new(on_progress));
+    }
+
+    /// Takes `document` as what the enclave at the other end is, as
+    /// [`Client::attest`] does: requests are signed for it, and every run from now
+    /// on must come with a receipt of it, if the document names a receipt key.
+    pub fn believe(&mut self, document: &VerifiedDocument) {
+        self.enclave = Some(Enclave {
+            id: document.module_id().to_owned(),
+            receipt_key: receipt_key(document),
+        });
     }
 
     fn counters(&self) -> Counters {
@@ -101,7 +122,7 @@ impl Client {
     async fn call<R, S>(
         &mut self,
         request: &Request,
-        body: Option<R>,
+        bodies: &mut [R],
         sink: &mut S,
         counters: &Counters,
     ) -> Result<(), Error>
@@ -114,7 +135,7 @@ impl Client {
         // dropped half way takes its connection along.
         let mut connection = self.connection().await?;
         let deadline = Duration::from_millis(request.deadline_ms.unwrap_or(u64::MAX));
-        let call = exchange(&mut connection, request, &frame, body, sink, counters);
+        let call = exchange(&mut connection, request, &frame, bodies, sink, counters);
         let Ok((after, result)) = timeout(deadline, call).await else {
             return Err(Error::Deadline.after(counters.now().received));
         };

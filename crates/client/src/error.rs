@@ -7,8 +7,10 @@ use std::fmt;
 use std::io;
 
 use strongroom_attestation::VerifyError;
+use strongroom_envelope::caller::CallerError;
 use strongroom_wire::{ErrorBody, FrameError, MessageError};
 
+use crate::receipt::ReceiptRefused;
 use crate::sealed::SealedError;
 
 /// Why a call failed. A call that failed has given no result: bytes that its
@@ -45,6 +47,17 @@ pub enum Error {
     /// The sealed result is not one to accept.
     #[error("the sealed result was refused; discard it and run the job again")]
     Sealed(#[from] SealedError),
+    /// The receipt does not prove that this result is of this run.
+    #[error(
+        "the receipt was refused; discard the result, attest the enclave again, and run the job again"
+    )]
+    Receipt(#[from] ReceiptRefused),
+    /// A request is to be signed, and nobody has said for which enclave.
+    #[error("no enclave is known to sign the request for; attest it first, or give its id")]
+    EnclaveUnknown,
+    /// The caller's key does not sign.
+    #[error("the request could not be signed")]
+    Signing(#[source] CallerError),
     /// The connection broke while in use.
     #[error("the connection failed; try again")]
     Connection(#[source] io::Error),
@@ -89,6 +102,9 @@ impl Error {
             | Self::Protocol(_)
             | Self::Attestation(_)
             | Self::Sealed(_)
+            | Self::Receipt(_)
+            | Self::EnclaveUnknown
+            | Self::Signing(_)
             | Self::Input(_)
             | Self::Output(_)
             | Self::Random => false,

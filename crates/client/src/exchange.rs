@@ -24,18 +24,19 @@ pub(crate) enum After {
     Spent,
 }
 
-/// Sends `request` and `body`, if there is one, and reads the answer into `sink`.
+/// Sends `request` and then `bodies`, one after the other, and reads the answer
+/// into `sink`.
 pub(crate) async fn exchange<R: AsyncRead + Send + Unpin, S: Sink>(
     connection: &mut Connection,
     request: &Request,
     frame: &[u8],
-    body: Option<R>,
+    bodies: &mut [R],
     sink: &mut S,
     counters: &Counters,
 ) -> (After, Result<(), Error>) {
     let Connection { incoming, outgoing } = connection;
-    let body_ended = AtomicBool::new(body.is_none());
-    let mut sending = pin!(send(outgoing, frame, body, counters, &body_ended));
+    let bodies_ended = AtomicBool::new(bodies.is_empty());
+    let mut sending = pin!(send(outgoing, frame, bodies, counters, &bodies_ended));
     let mut receiving = pin!(incoming.receive(Answer::to(request), sink));
     let mut sent = None;
     // Sending is looked at first: when both are done, the connection can be
@@ -56,7 +57,7 @@ pub(crate) async fn exchange<R: AsyncRead + Send + Unpin, S: Sink>(
         _ => After::Spent,
     };
     let answer = match (answer, sent) {
-        (Ok(()), _) if !body_ended.load(Ordering::Relaxed) => Err(ProtocolError::EarlyEnd.into()),
+        (Ok(()), _) if !bodies_ended.load(Ordering::Relaxed) => Err(ProtocolError::EarlyEnd.into()),
         (Err(Error::Cut | Error::Connection(_)), Some(Err(error))) => Err(error),
         (answer, _) => answer,
     };
@@ -66,16 +67,19 @@ pub(crate) async fn exchange<R: AsyncRead + Send + Unpin, S: Sink>(
 async fn send<R: AsyncRead + Unpin>(
     outgoing: &mut Outgoing,
     frame: &[u8],
-    body: Option<R>,
+    bodies: &mut [R],
     counters: &Counters,
-    body_ended: &AtomicBool,
+    bodies_ended: &AtomicBool,
 ) -> Result<(), Error> {
     outgoing.send(frame).await?;
-    if let Some(mut input) = body {
+    let last = bodies.len();
+    for (number, input) in (1..).zip(bodies) {
         outgoing.flush().await?;
-        let bytes = outgoing.send_body(&mut input, |count| counters.sent(count)).await?;
+        let bytes = outgoing.send_body(input, |count| counters.sent(count)).await?;
         let end = steering_frame(FrameKind::End, &Trailer { bytes, ..Trailer::default() })?;
-        body_ended.store(true, Ordering::Relaxed);
+        if number == last {
+            bodies_ended.store(true, Ordering::Relaxed);
+        }
         outgoing.send(&end).await?;
     }
     outgoing.flush().await

@@ -1,46 +1,103 @@
-//! Which message a run sends: its id, taken down as it passes.
+//! What a run is given: one input or two, and what is noted of each as it passes.
 //!
-//! Between the caller's input and [`crate::exchange`]. A sealed result must say
-//! that it was made from this very message; whoever relays the request can put
-//! another one in its place.
+//! Between the caller's readers and [`crate::exchange`]. A sealed result must say
+//! that it was made from this very message, and a receipt that it was made from
+//! these very bytes; whoever relays the request can put others in their place.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 
-use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
+use strongroom_envelope::name::{NAME_END, UNNAMED, name};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The id of the message that is being sent, once that much of it was read.
-pub(crate) type InputId = OnceLock<[u8; 32]>;
+use crate::digest::Sha256;
 
-/// An input whose message id is noted in `id` before the bytes that hold it are
-/// handed on.
-pub(crate) struct Named<'a, R> {
-    inner: R,
-    /// First bytes of the message, at most [`MESSAGE_ID_END`].
-    start: Vec<u8>,
-    id: &'a InputId,
+/// What a job runs over: for most jobs one reader, which needs no mention of
+/// this type; for a job with two inputs [`Inputs::two`].
+pub struct Inputs<'a> {
+    first: Reader<'a>,
+    second: Option<Reader<'a>>,
 }
 
-impl<'a, R> Named<'a, R> {
-    pub(crate) const fn new(inner: R, id: &'a InputId) -> Self {
-        Self { inner, start: Vec::new(), id }
+type Reader<'a> = Box<dyn AsyncRead + Send + Unpin + 'a>;
+
+impl<'a> Inputs<'a> {
+    /// Two inputs, in the order in which the manifest has them. They are sent one
+    /// after the other.
+    pub fn two(
+        first: impl AsyncRead + Send + Unpin + 'a,
+        second: impl AsyncRead + Send + Unpin + 'a,
+    ) -> Self {
+        Self { first: Box::new(first), second: Some(Box::new(second)) }
+    }
+
+    /// The inputs with their notes, as they are to be sent.
+    pub(crate) fn noted(self, notes: &'a [Notes; 2]) -> Vec<Noted<'a>> {
+        let readers = [Some(self.first), self.second].into_iter().flatten();
+        readers.zip(notes).map(|(reader, notes)| Noted::new(reader, notes)).collect()
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        if self.second.is_some() { 2 } else { 1 }
+    }
+}
+
+impl<'a, R: AsyncRead + Send + Unpin + 'a> From<R> for Inputs<'a> {
+    fn from(reader: R) -> Self {
+        Self { first: Box::new(reader), second: None }
+    }
+}
+
+impl fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inputs({})", self.count())
+    }
+}
+
+/// What is known of an input that is being sent.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Its name, once that much of it was read.
+    pub(crate) name: OnceLock<Vec<u8>>,
+    /// SHA-256 of its bytes, once all were read.
+    pub(crate) sha256: OnceLock<[u8; 32]>,
+}
+
+/// An input that is noted down before its bytes are handed on.
+pub(crate) struct Noted<'a> {
+    inner: Reader<'a>,
+    /// First bytes of the message, at most [`NAME_END`].
+    start: Vec<u8>,
+    digest: Sha256,
+    notes: &'a Notes,
+}
+
+impl<'a> Noted<'a> {
+    fn new(inner: Reader<'a>, notes: &'a Notes) -> Self {
+        Self { inner, start: Vec::new(), digest: Sha256::new(), notes }
     }
 
     fn note(&mut self, bytes: &[u8]) {
-        let missing = MESSAGE_ID_END.saturating_sub(self.start.len());
-        if missing == 0 {
+        if bytes.is_empty() {
+            self.notes.sha256.get_or_init(|| self.digest.clone().finish());
+            self.notes.name.get_or_init(|| UNNAMED.to_vec());
+            return;
+        }
+        self.digest.update(bytes);
+        let missing = NAME_END.saturating_sub(self.start.len());
+        if missing == 0 || self.notes.name.get().is_some() {
             return;
         }
         self.start.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
-        if let Some(id) = message_id(&self.start) {
-            self.id.get_or_init(|| id);
+        if let Some(name) = name(&self.start) {
+            self.notes.name.get_or_init(|| name);
         }
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for Named<'_, R> {
+impl AsyncRead for Noted<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

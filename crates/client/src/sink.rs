@@ -2,14 +2,14 @@
 //!
 //! Called by [`crate::connection::Incoming`] with what the service sends.
 
-use strongroom_wire::{Outcome, Protect, RequestId, Trailer};
+use strongroom_wire::{Outcome, Protect, Trailer};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::answer::len;
-use crate::client::Summary;
 use crate::connection::Sink;
+use crate::digest::Sha256;
 use crate::error::{Error, ProtocolError};
-use crate::input::InputId;
+use crate::input::Notes;
 use crate::progress::Counters;
 use crate::sealed::{Opened, SealedError, Unsealer};
 use crate::verifier::now;
@@ -42,20 +42,17 @@ pub(crate) struct Plain<'a, W> {
     must_be_sealed: bool,
     counters: &'a Counters,
     protect: Option<Protect>,
-    records: Option<u64>,
+    body: Body,
 }
 
 impl<'a, W> Plain<'a, W> {
-    pub(crate) const fn new(output: W, must_be_sealed: bool, counters: &'a Counters) -> Self {
-        Self { output, must_be_sealed, counters, protect: None, records: None }
+    pub(crate) fn new(output: W, must_be_sealed: bool, counters: &'a Counters) -> Self {
+        Self { output, must_be_sealed, counters, protect: None, body: Body::new() }
     }
 
     /// What came, once the call has succeeded.
-    pub(crate) fn summary(&self, request: RequestId) -> Result<Summary, Error> {
-        let protect = self.protect.ok_or(ProtocolError::OtherCall)?;
-        let progress = self.counters.now();
-        let (sent, received) = (progress.sent, progress.received);
-        Ok(Summary { request, protect, sent, received, records: self.records })
+    pub(crate) fn result(self) -> Result<(Protect, Whole), Error> {
+        Ok((self.protect.ok_or(ProtocolError::OtherCall)?, self.body.whole()))
     }
 }
 
@@ -70,13 +67,14 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Plain<'_, W> {
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.body.digest.update(bytes);
         self.output.write_all(bytes).await.map_err(Error::Output)?;
         self.counters.received(len(bytes));
         Ok(())
     }
 
     async fn end(&mut self, trailer: Trailer) -> Result<(), Error> {
-        self.records = trailer.records;
+        self.body.trailer = trailer;
         self.output.flush().await.map_err(Error::Output)
     }
 }
@@ -84,32 +82,28 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Plain<'_, W> {
 /// A sealed result that is opened as it comes.
 pub(crate) struct Unsealed<'a, W> {
     unsealer: Option<Unsealer<'a>>,
-    /// Of the message that is sent meanwhile.
-    input: &'a InputId,
+    /// Of the messages that are sent meanwhile.
+    inputs: &'a [Notes],
     output: W,
     counters: &'a Counters,
-    records: Option<u64>,
+    body: Body,
     opened: Option<Opened>,
 }
 
 impl<'a, W> Unsealed<'a, W> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         unsealer: Unsealer<'a>,
-        input: &'a InputId,
+        inputs: &'a [Notes],
         output: W,
         counters: &'a Counters,
     ) -> Self {
-        Self { unsealer: Some(unsealer), input, output, counters, records: None, opened: None }
+        let unsealer = Some(unsealer);
+        Self { unsealer, inputs, output, counters, body: Body::new(), opened: None }
     }
 
     /// What came, once the call has succeeded.
-    pub(crate) fn summary(self, request: RequestId) -> Result<(Summary, Opened), Error> {
-        let opened = self.opened.ok_or(SealedError::Truncated)?;
-        let progress = self.counters.now();
-        let (sent, received) = (progress.sent, progress.received);
-        let summary =
-            Summary { request, protect: Protect::Seal, sent, received, records: self.records };
-        Ok((summary, opened))
+    pub(crate) fn result(self) -> Result<(Opened, Whole), Error> {
+        Ok((self.opened.ok_or(SealedError::Truncated)?, self.body.whole()))
     }
 }
 
@@ -118,16 +112,20 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
         if protect_of(&outcome)? != Protect::Seal {
             return Err(ProtocolError::NotSealed.into());
         }
-        // A service answers only when it has read the message's header.
-        let id = self.input.get().ok_or(SealedError::NoInput)?;
+        // A service answers only when it has read the header of each message.
+        let mut ids = Vec::new();
+        for input in self.inputs {
+            ids.extend_from_slice(input.name.get().ok_or(SealedError::NoInput)?);
+        }
         if let Some(unsealer) = &mut self.unsealer {
-            unsealer.expect_input(id);
+            unsealer.expect_input(&ids);
         }
         Ok(())
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let Some(unsealer) = &mut self.unsealer else { return Err(Error::Cut) };
+        self.body.digest.update(bytes);
         let plaintext = unsealer.push(bytes, now())?;
         self.output.write_all(plaintext).await.map_err(Error::Output)?;
         self.counters.received(len(plaintext));
@@ -136,11 +134,33 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
 
     async fn end(&mut self, trailer: Trailer) -> Result<(), Error> {
         self.output.flush().await.map_err(Error::Output)?;
-        self.records = trailer.records;
+        self.body.trailer = trailer;
         let unsealer = self.unsealer.take().ok_or(SealedError::Truncated)?;
         self.opened = Some(unsealer.finish()?);
         Ok(())
     }
+}
+
+/// A body as it left the service.
+struct Body {
+    digest: Sha256,
+    trailer: Trailer,
+}
+
+impl Body {
+    fn new() -> Self {
+        Self { digest: Sha256::new(), trailer: Trailer::default() }
+    }
+
+    fn whole(self) -> Whole {
+        Whole { sha256: self.digest.finish(), trailer: self.trailer }
+    }
+}
+
+/// What is known of a body that came to its end.
+pub(crate) struct Whole {
+    pub(crate) sha256: [u8; 32],
+    pub(crate) trailer: Trailer,
 }
 
 /// The form of a run's result.

@@ -12,6 +12,11 @@
 //! - [`token`]: values replaced by deterministic or format-preserving tokens.
 //! - [`index`]: blind indexes of values.
 //! - [`signing`]: signatures with a private key that KMS unwrapped.
+//! - [`name`]: what a sealed result calls its input.
+//! - [`plain`]: one AES-256-GCM message with its encrypted data key in front.
+//! - [`padding`]: padding that hides a result's length (ISO/IEC 7816-4).
+//! - [`receipt`]: what the enclave did for a request, signed (COSE_Sign1).
+//! - [`caller`]: signed requests, and the guard against their replay.
 #![forbid(unsafe_code)]
 
 pub mod caller;
@@ -19,6 +24,7 @@ pub mod cms;
 pub mod esdk;
 pub mod index;
 pub mod keyring;
+pub mod name;
 pub mod padding;
 pub mod plain;
 pub mod receipt;

@@ -1,215 +1,129 @@
-//! Plain envelopes: what a producer writes that has a KMS client and AES-GCM and
-//! nothing else.
+//! The plain envelope: one AES-256-GCM message with its encrypted data key in
+//! front, as producers write it that have a KMS client and AES and nothing else.
+//!
+//! The service reads with [`Header::parse`] and [`Opener`]; [`seal`] is for the
+//! command line and for tests. Nothing that arrives is trusted. The body is one
+//! GCM message, so it has to be held whole before its tag can be checked:
+//! nothing is released before the end, and [`Limits::max_len`] bounds memory.
 //!
 //! ```text
-//! "SRP1" ‖ length u16 ‖ encrypted data key ‖ nonce 12 ‖ ciphertext ‖ tag 16      big-endian
-//! AAD = all before the ciphertext ‖ encryption context, as the Encryption SDK encodes it
+//! +--------------+-----------------------------------------------------------+
+//! | 4 bytes      | magic "SRP1"                                              |
+//! | 2 bytes      | n, length of the encrypted data key, big-endian, 1 to 6144 |
+//! | n bytes      | encrypted data key: KMS's CiphertextBlob                  |
+//! | 12 bytes     | nonce, random                                             |
+//! | the rest     | AES-256-GCM ciphertext, its last 16 bytes the tag         |
+//! +--------------+-----------------------------------------------------------+
+//!
+//! key = the data key, 32 bytes         (KMS GenerateDataKey, KeySpec AES_256)
+//! AAD = all bytes in front of the ciphertext ‖ the encryption context as
+//!       EncryptionContext::encode writes it: nothing when it is empty
 //! ```
 //!
-//! The encryption context is not in the envelope: the reader's job pins it, and
-//! KMS was given the same. The whole content is one AES-256-GCM message, so
-//! nothing of it is known to be right, and nothing is released, before its end.
+//! The encryption context is not in the message. The reader knows it, and KMS
+//! gets the same one, so it is checked twice: by KMS and by the tag.
 //!
-//! There is no key commitment: whoever holds two data keys can make an envelope
-//! that opens under both, to different plaintexts. Who may have data keys made
-//! under the KMS key is trusted not to; where that does not do, use Encryption
-//! SDK messages.
+//! # No key commitment
+//!
+//! AES-GCM does not commit to its key: whoever knows two data keys can make one
+//! body that opens under both, to two different plaintexts. Here one message
+//! holds one encrypted data key, and the tag covers it, so for the two plaintexts
+//! to come out, KMS would have to give two data keys for the same encrypted data
+//! key: its holders would need power over KMS itself. What is left: whoever may
+//! call `GenerateDataKey` or `Encrypt` for the KMS key is trusted not to make such
+//! bodies. Where that trust is too much, use AWS Encryption SDK messages
+//! ([`crate::esdk`]), which commit.
+//!
+//! # One nonce per message
+//!
+//! A data key is meant for one message. With random nonces it may serve up to
+//! 2³² (NIST SP 800-38D, section 8.3); a repeated nonce reveals plaintext and
+//! lets anyone forge.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+mod header;
+mod opener;
+mod sealer;
 
-use crate::esdk::{DecryptFailed, EncryptionContext};
-use crate::{DataKey, SecretBuf};
+pub use crate::esdk::DecryptFailed;
+use crate::esdk::{ContextError, EncryptionContext};
+pub use header::Header;
+pub use opener::Opener;
+pub use sealer::seal;
 
-/// First bytes of an envelope: a name and the version.
+/// First bytes of a plain envelope: name and version of the format.
 pub const MAGIC: [u8; 4] = *b"SRP1";
 
-/// Longest encrypted data key, in bytes (KMS API, `CiphertextBlob`).
-pub const MAX_ENCRYPTED_DATA_KEY: usize = 6144;
+/// Most bytes of an encrypted data key: what KMS's `Decrypt` takes as
+/// `CiphertextBlob`.
+pub const MAX_ENCRYPTED_DATA_KEY_LEN: usize = 6144;
 
-/// Bytes that an envelope has beside the encrypted data key and the plaintext.
-pub const OVERHEAD: usize = MAGIC.len() + 2 + NONCE_LEN + TAG_LEN;
+/// Bytes that a body is longer than its plaintext.
+pub const TAG_LEN: usize = 16;
 
-/// What is wrong with an envelope, found before any key is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Bounds on what a message may make its reader hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest encrypted data key, in bytes; KMS makes them of about 200, and
+    /// none is longer than [`MAX_ENCRYPTED_DATA_KEY_LEN`], whatever this says.
+    pub max_encrypted_data_key: usize,
+    /// Longest plaintext, in bytes. The whole of it, and its ciphertext, are in
+    /// memory at once.
+    pub max_len: usize,
+}
+
+impl Limits {
+    /// What [`Limits::default`] returns.
+    pub const DEFAULT: Self =
+        Self { max_encrypted_data_key: MAX_ENCRYPTED_DATA_KEY_LEN, max_len: 16 * 1024 * 1024 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What is wrong with a message, found without any key; the sender's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// It does not begin as an envelope does.
-    #[error("it does not begin with \"SRP1\"")]
+    /// It does not start with [`MAGIC`].
+    #[error("not a plain envelope of version 1")]
     Magic,
-    /// An encrypted data key that KMS cannot have made.
-    #[error("an encrypted data key of {0} bytes: must be 1 to {MAX_ENCRYPTED_DATA_KEY}")]
-    DataKeyLength(u16),
-    /// The content is longer than the reader holds.
-    #[error("its content is longer than {0} bytes")]
+    /// The encrypted data key is empty.
+    #[error("the message holds no encrypted data key")]
+    NoEncryptedDataKey,
+    /// The encrypted data key is longer than [`Limits::max_encrypted_data_key`].
+    #[error("an encrypted data key of {0} bytes is too long")]
+    EncryptedDataKeyTooLong(u16),
+    /// The plaintext would be longer than [`Limits::max_len`].
+    #[error("the message holds more than {0} bytes")]
     TooLong(usize),
 }
 
-/// An envelope's header. Not authenticated yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    bytes: Vec<u8>,
-    encrypted_data_key: Vec<u8>,
-    nonce: [u8; NONCE_LEN],
-}
-
-impl Header {
-    /// Reads the header at the front of `input`: the header and its length in
-    /// bytes, or `None` when more bytes have to arrive first.
-    ///
-    /// # Errors
-    /// [`FormatError`], as soon as the bytes that prove it have arrived.
-    pub fn parse(input: &[u8]) -> Result<Option<(Self, usize)>, FormatError> {
-        let magic = input.get(..MAGIC.len()).unwrap_or(input);
-        if !MAGIC.starts_with(magic) {
-            return Err(FormatError::Magic);
-        }
-        let rest = input.get(MAGIC.len()..).unwrap_or_default();
-        let Some((len, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        let announced = u16::from_be_bytes(*len);
-        let len = usize::from(announced);
-        if !(1..=MAX_ENCRYPTED_DATA_KEY).contains(&len) {
-            return Err(FormatError::DataKeyLength(announced));
-        }
-        let Some((encrypted_data_key, rest)) = rest.split_at_checked(len) else { return Ok(None) };
-        let Some((nonce, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        let len = input.len().saturating_sub(rest.len());
-        let header = Self {
-            bytes: input.get(..len).unwrap_or_default().to_vec(),
-            encrypted_data_key: encrypted_data_key.to_vec(),
-            nonce: *nonce,
-        };
-        Ok(Some((header, len)))
-    }
-
-    /// The encrypted data key: KMS's `CiphertextBlob`.
-    #[must_use]
-    pub fn encrypted_data_key(&self) -> &[u8] {
-        &self.encrypted_data_key
-    }
-
-    /// The nonce.
-    #[must_use]
-    pub const fn nonce(&self) -> &[u8; NONCE_LEN] {
-        &self.nonce
-    }
-}
-
-/// Opens the content of one envelope.
-pub struct Opener {
-    key: LessSafeKey,
-    nonce: [u8; NONCE_LEN],
-    aad: Vec<u8>,
-    max_len: usize,
-}
-
-impl Opener {
-    /// Opens with `key` what belongs to `header` and `context`. The content may
-    /// have at most `max_len` bytes of plaintext.
-    ///
-    /// # Errors
-    /// [`DecryptFailed`] when the key is not of 256 bits or the context cannot be
-    /// encoded.
-    pub fn new(
-        header: Header,
-        key: &DataKey,
-        context: &EncryptionContext,
-        max_len: usize,
-    ) -> Result<Self, DecryptFailed> {
-        let key = UnboundKey::new(&AES_256_GCM, key.expose()).map_err(|_| DecryptFailed)?;
-        let aad = aad(header.bytes, context).ok_or(DecryptFailed)?;
-        Ok(Self { key: LessSafeKey::new(key), nonce: header.nonce, aad, max_len })
-    }
-
-    /// Compares how much of the content has arrived with what may.
-    ///
-    /// # Errors
-    /// [`FormatError::TooLong`].
-    pub const fn check_len(&self, arrived: usize) -> Result<(), FormatError> {
-        if arrived > self.max_len.saturating_add(TAG_LEN) {
-            return Err(FormatError::TooLong(self.max_len));
-        }
-        Ok(())
-    }
-
-    /// Opens `content`, ciphertext and tag, all that follows the header, and
-    /// appends the plaintext to `out`.
-    ///
-    /// # Errors
-    /// [`DecryptFailed`], whatever was wrong. Nothing is appended then.
-    pub fn finish(self, content: &[u8], out: &mut SecretBuf) -> Result<(), DecryptFailed> {
-        let len = content.len().checked_sub(TAG_LEN).filter(|len| *len <= self.max_len);
-        let (ciphertext, tag) = content.split_at(len.ok_or(DecryptFailed)?);
-        let start = out.len();
-        let opened = self.key.open_separate_gather(
-            Nonce::assume_unique_for_key(self.nonce),
-            Aad::from(self.aad),
-            ciphertext,
-            tag,
-            out.grow(ciphertext.len()),
-        );
-        if opened.is_err() {
-            out.truncate(start);
-        }
-        opened.map_err(|_| DecryptFailed)
-    }
-}
-
-/// Why an envelope could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why nothing was sealed; the caller's fault, but for [`SealError::Crypto`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// No encrypted data key of a length that KMS makes.
-    #[error("the encrypted data key must have 1 to {MAX_ENCRYPTED_DATA_KEY} bytes")]
-    DataKeyLength,
-    /// An encryption context that cannot be encoded.
-    #[error("the encryption context is too long")]
-    Context,
+    /// The context can not be encoded.
+    #[error("encryption context: {0}")]
+    Context(#[from] ContextError),
+    /// The encrypted data key is not 1 to [`MAX_ENCRYPTED_DATA_KEY_LEN`] bytes.
+    #[error("an encrypted data key of {0} bytes can not be written")]
+    EncryptedDataKeyLen(usize),
     /// The cryptographic library or its random source failed.
     #[error("the cryptographic library failed")]
     Crypto,
 }
 
-/// Writes an envelope: appends it to `out`. For producers and tests; the nonce is
-/// random, so one data key is good for 2³² envelopes (NIST SP 800-38D §8.3).
-///
-/// # Errors
-/// [`SealError`]. Nothing is appended then.
-pub fn seal(
-    key: &DataKey,
-    encrypted_data_key: &[u8],
-    context: &EncryptionContext,
-    plaintext: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), SealError> {
-    let len = u16::try_from(encrypted_data_key.len()).map_err(|_| SealError::DataKeyLength)?;
-    if !(1..=MAX_ENCRYPTED_DATA_KEY).contains(&encrypted_data_key.len()) {
-        return Err(SealError::DataKeyLength);
-    }
-    let mut nonce = [0; NONCE_LEN];
-    rand::fill(&mut nonce).map_err(|_| SealError::Crypto)?;
-    let header = [&MAGIC[..], &len.to_be_bytes(), encrypted_data_key, &nonce].concat();
-    let key = UnboundKey::new(&AES_256_GCM, key.expose()).map_err(|_| SealError::Crypto)?;
-    let aad = aad(header.clone(), context).ok_or(SealError::Context)?;
-    let mut content = vec![0; plaintext.len()];
-    let mut tag = [0; TAG_LEN];
-    LessSafeKey::new(key)
-        .seal_out_of_place_scatter(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(aad),
-            plaintext,
-            &mut content,
-            &[],
-            &mut tag,
-        )
-        .map_err(|_| SealError::Crypto)?;
-    out.extend_from_slice(&header);
-    out.extend_from_slice(&content);
-    out.extend_from_slice(&tag);
-    Ok(())
+/// The AAD: `prefix` is what stands in front of the ciphertext.
+fn aad(prefix: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, ContextError> {
+    let mut aad = prefix.to_vec();
+    aad.extend_from_slice(&context.encode()?);
+    Ok(aad)
 }
 
-fn aad(mut header: Vec<u8>, context: &EncryptionContext) -> Option<Vec<u8>> {
-    header.extend_from_slice(&context.encode().ok()?);
-    Some(header)
-}
+/// Length of the encrypted data key's length.
+/// Most bytes of a header.
+pub const MAX_HEADER_LEN: usize = MAGIC.len() + LENGTH_LEN + MAX_ENCRYPTED_DATA_KEY_LEN + NONCE_LEN;
 
-const TAG_LEN: usize = 16;
+const LENGTH_LEN: usize = 2;
+const NONCE_LEN: usize = 12;

@@ -112,7 +112,15 @@ fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
             expires_at: None,
         }))
     };
-    let cases: [(usize, Make); 5] = [
+    let with_name = |len| {
+        let mut run = run("j");
+        run.args.insert(text(len), String::new());
+        request(Call::Run(run))
+    };
+    let with_caller = |len| request(Call::Signed(Signed { caller: text(len), ..signed() }));
+    let cases: [(usize, Make); 7] = [
+        (MAX_TEXT_LEN, Box::new(with_name)),
+        (MAX_TEXT_LEN, Box::new(with_caller)),
         (MAX_TEXT_LEN, Box::new(with_job)),
         (MAX_ARG_LEN, Box::new(with_arg)),
         (MAX_NONCE_LEN, Box::new(with_nonce)),
@@ -125,6 +133,92 @@ fn every_text_is_accepted_at_its_limit_and_refused_one_past() {
         assert!(matches!(Request::decode(&past), Err(MessageError::TooLong(_))));
         assert!(make(limit + 1).encode().is_err());
     }
+}
+
+fn signed() -> Signed {
+    Signed {
+        run: run("j").encode().unwrap().into(),
+        caller: "billing".into(),
+        nonce: vec![1; CALLER_NONCE_LEN].into(),
+        time_ms: 1,
+        signature: vec![2; 64].into(),
+    }
+}
+
+#[test]
+fn keys_digests_nonces_and_signatures_have_their_length_and_no_other() {
+    let bytes = |length: usize| ByteBuf::from(vec![1; length]);
+    let cases: [(usize, fn(ByteBuf) -> Request); 3] = [
+        (DIGEST_LEN, |digest| request(Call::Run(Run { input_sha256: Some(digest), ..run("j") }))),
+        (CALLER_NONCE_LEN, |nonce| request(Call::Signed(Signed { nonce, ..signed() }))),
+        (64, |signature| request(Call::Signed(Signed { signature, ..signed() }))),
+    ];
+    for (length, make) in cases {
+        assert!(Request::decode(&make(bytes(length)).encode().unwrap()).is_ok());
+    }
+    for (length, make) in [cases[0], cases[1]] {
+        for wrong in [0, length - 1, length + 1] {
+            let cbor = serde_cbor::to_vec(&make(bytes(wrong))).unwrap();
+            assert!(matches!(Request::decode(&cbor), Err(MessageError::Length(_))), "{wrong}");
+            assert!(make(bytes(wrong)).encode().is_err());
+        }
+    }
+    let (_, with_signature) = cases[2];
+    for (length, good) in [(0, false), (1, true), (MAX_SIGNATURE_LEN, true), (257, false)] {
+        let cbor = serde_cbor::to_vec(&with_signature(bytes(length))).unwrap();
+        assert_eq!(Request::decode(&cbor).is_ok(), good, "{length}");
+    }
+}
+
+#[test]
+fn a_status_without_a_whole_digest_or_key_is_refused() {
+    let status = |manifest: usize, key: usize| {
+        let status = Status {
+            version: "1".into(),
+            module_id: "i".into(),
+            debug: false,
+            credentials: true,
+            jobs: Vec::new(),
+            manifest: vec![0; manifest].into(),
+            receipt_key: vec![0; key].into(),
+        };
+        let response = Response { id: RequestId([7; 16]), outcome: Outcome::Status(status) };
+        Response::decode(&serde_cbor::to_vec(&response).unwrap()).is_ok()
+    };
+    assert!(status(DIGEST_LEN, RECEIPT_KEY_LEN));
+    for (manifest, key) in [(31, 65), (33, 65), (0, 65), (32, 64), (32, 66), (32, 0)] {
+        assert!(!status(manifest, key), "{manifest} {key}");
+    }
+}
+
+#[test]
+fn a_receipt_is_bounded_and_never_empty() {
+    for (length, good) in [(0, false), (1, true), (MAX_RECEIPT_LEN, true), (16385, false)] {
+        let receipt = Some(ByteBuf::from(vec![0x84; length]));
+        let trailer = Trailer { receipt, ..Trailer::default() };
+        assert_eq!(trailer.encode().is_ok(), good, "{length}");
+        assert_eq!(Trailer::decode(&serde_cbor::to_vec(&trailer).unwrap()).is_ok(), good);
+    }
+}
+
+#[test]
+fn a_run_read_alone_or_from_a_signed_request_is_as_strict_as_one_in_a_request() {
+    let with = |cbor: &str| Signed { run: hex::decode(cbor).unwrap().into(), ..signed() }.run();
+    assert_eq!(with("a1636a6f62616a"), Ok(run("j")));
+    for (what, cbor) in [
+        ("unknown key", "a2636a6f62616a617801"),
+        ("key twice", "a2636a6f62616a636a6f62616a"),
+        ("trailing byte", "a1636a6f62616a00"),
+        ("no job", "a0"),
+        ("nothing", ""),
+    ] {
+        assert_eq!(with(cbor), Err(MessageError::Cbor), "{what}");
+    }
+    let digest = Run { input_sha256: Some(vec![1].into()), ..run("j") };
+    let digest = hex::encode(serde_cbor::to_vec(&digest).unwrap());
+    assert_eq!(with(&digest), Err(MessageError::Length("input_sha256")));
+    let job = hex::encode(serde_cbor::to_vec(&run(&"x".repeat(MAX_TEXT_LEN + 1))).unwrap());
+    assert!(matches!(with(&job), Err(MessageError::TooLong(_))));
 }
 
 #[test]
@@ -192,6 +286,39 @@ proptest! {
     }
 
     #[test]
+    fn a_signed_run_comes_back_byte_for_byte(
+        run in prop::collection::vec(any::<u8>(), 0..200),
+        caller in ".{0,20}",
+        nonce: [u8; CALLER_NONCE_LEN],
+        time_ms: u64,
+        signature in prop::collection::vec(any::<u8>(), 1..=MAX_SIGNATURE_LEN),
+    ) {
+        let run = ByteBuf::from(run);
+        let nonce = ByteBuf::from(nonce.to_vec());
+        let signed = Signed { run, caller, nonce, time_ms, signature: signature.into() };
+        let request = request(Call::Signed(signed));
+        prop_assert_eq!(Request::decode(&request.encode().unwrap()), Ok(request));
+    }
+
+    #[test]
+    fn a_run_alone_survives_the_wire(job in ".{0,20}", digest: Option<[u8; 32]>) {
+        let input_sha256 = digest.map(|digest| ByteBuf::from(digest.to_vec()));
+        let run = Run { job, input_sha256, ..Run::default() };
+        prop_assert_eq!(Run::decode(&run.encode().unwrap()), Ok(run));
+    }
+
+    #[test]
+    fn a_trailer_survives_the_wire(
+        bytes: u64,
+        records: Option<u64>,
+        dropped: Option<u64>,
+        receipt in prop::option::of(prop::collection::vec(any::<u8>(), 1..200)),
+    ) {
+        let trailer = Trailer { bytes, records, dropped, receipt: receipt.map(ByteBuf::from) };
+        prop_assert_eq!(Trailer::decode(&trailer.encode().unwrap()), Ok(trailer));
+    }
+
+    #[test]
     fn errors_survive_the_wire(message in ".{0,40}", record: Option<u64>, pcr: [u8; 32]) {
         let mut body = ErrorBody::new(ErrorCode::KeyDenied, message);
         body.record = record;
@@ -205,5 +332,6 @@ proptest! {
         let _ = Response::decode(&bytes);
         let _ = Trailer::decode(&bytes);
         let _ = ErrorBody::decode(&bytes);
+        let _ = Run::decode(&bytes);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::input::field_path;
 use super::{Names, at};
-use crate::manifest::fields::Shape;
+use crate::manifest::fields::{FieldPath, Shape, Step};
 use crate::manifest::operations::{
     AggregateSpec, Compute, Condition, FieldsVerb, JoinSpec, MatchForm, MatchSpec, OperationSpec,
     SignSpec, SignatureAlgorithm, Signs, Test,
@@ -104,6 +104,7 @@ impl RawJob {
         let [one, other] = &raw.on;
         let on =
             [field_path("join.on", one, left.shape)?, field_path("join.on", other, right.shape)?];
+        on.iter().try_for_each(|path| single("join.on", path))?;
         if !(1..=MAX_JOIN_KEYS).contains(&raw.max_keys) {
             let problem = format!("must be 1 to {MAX_JOIN_KEYS}");
             return Err(ManifestError::value("join.max_keys", problem));
@@ -189,6 +190,11 @@ impl RawAggregate {
             .iter()
             .map(|name| path("aggregate.group_by", name))
             .collect::<Result<_, _>>()?;
+        group_by.iter().try_for_each(|path| single("aggregate.group_by", path))?;
+        if self.group_by.iter().any(|name| name == SUPPRESSED) {
+            let problem = "\"suppressed\" is a column of every result already";
+            return Err(ManifestError::value("aggregate.group_by", problem));
+        }
         let named: BTreeSet<_> = group_by.iter().collect();
         if named.len() < group_by.len() {
             return Err(ManifestError::value("aggregate.group_by", "a field is named twice"));
@@ -196,7 +202,7 @@ impl RawAggregate {
         let mut compute = BTreeMap::new();
         for (name, raw) in self.compute {
             let place = format!("aggregate.compute.{name:?}");
-            let reserved = name.is_empty() || name == "suppressed" || self.group_by.contains(&name);
+            let reserved = name.is_empty() || name == SUPPRESSED || self.group_by.contains(&name);
             if reserved {
                 return Err(ManifestError::value(
                     place,
@@ -225,6 +231,7 @@ impl RawCondition {
     fn check(self, shape: Shape) -> Result<Condition, ManifestError> {
         let place = "aggregate.where";
         let field = field_path(place, &self.field, shape)?;
+        single(place, &field)?;
         let tests = [
             self.equals.map(Test::Equals),
             self.not.map(Test::Not),
@@ -246,6 +253,18 @@ impl RawCondition {
                 "a condition has a field and one of equals, not, one_of, at_least and below",
             )),
         }
+    }
+}
+
+/// Refuses a field of which a record can have several values.
+fn single(place: &str, path: &FieldPath) -> Result<(), ManifestError> {
+    match path {
+        FieldPath::Pointer(pointer) if pointer.steps().contains(&Step::Each) => {
+            let problem =
+                format!("{path} can have several values in a record, and one is compared");
+            Err(ManifestError::value(place, problem))
+        }
+        FieldPath::Pointer(_) | FieldPath::Column(_) => Ok(()),
     }
 }
 
@@ -280,6 +299,9 @@ impl RawSign {
         Ok(SignSpec { secret, algorithm, signs })
     }
 }
+
+/// The column that says whether a row stands for groups that are not shown.
+const SUPPRESSED: &str = "suppressed";
 
 /// Most distinct keys that a join holds: each takes about 32 bytes.
 const MAX_JOIN_KEYS: usize = 50_000_000;

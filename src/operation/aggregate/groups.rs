@@ -115,11 +115,11 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Counts a record, and its member while there are fewer than `enough`.
-    /// Gives how many members that made more.
+    /// Gives how many bytes of memory that took.
     fn join(&mut self, member: Option<&Member>, enough: u64) -> usize {
         self.records = self.records.saturating_add(1);
-        let new = member.is_some_and(|member| self.take(*member, enough));
-        usize::from(new)
+        let memory = if self.members.is_empty() { FIRST_MEMBER_MEMORY } else { MEMBER_MEMORY };
+        if member.is_some_and(|member| self.take(*member, enough)) { memory } else { 0 }
     }
 
     fn merge(&mut self, other: &Self, enough: u64) {
@@ -172,15 +172,16 @@ impl Group {
         Self { crowd: Crowd::default(), numbers }
     }
 
+    /// Adds a record. Gives how many bytes of memory that took.
     fn add(&mut self, record: &[Tally], member: Option<&Member>, enough: u64) -> usize {
-        let mut new = self.crowd.join(member, enough);
+        let mut memory = self.crowd.join(member, enough);
         for (numbers, tally) in self.numbers.iter_mut().zip(record) {
             if tally.count > 0 {
                 numbers.tally.merge(tally);
-                new = new.saturating_add(numbers.crowd.join(member, enough));
+                memory = memory.saturating_add(numbers.crowd.join(member, enough));
             }
         }
-        new
+        memory
     }
 
     pub(super) fn merge(&mut self, other: &Self, enough: u64) {
@@ -221,8 +222,8 @@ impl Groups {
             None if full => return Err(FieldError::TooMany),
             None => self.open(key),
         };
-        let new = group.add(record, member, enough);
-        self.memory = self.memory.saturating_add(new.saturating_mul(MEMBER_MEMORY));
+        let taken = group.add(record, member, enough);
+        self.memory = self.memory.saturating_add(taken);
         Ok(())
     }
 
@@ -258,5 +259,8 @@ impl Groups {
 /// own place in the map, their heads, and three blocks of the heap.
 const GROUP_MEMORY: usize = 240;
 
-/// Bytes of memory of a member: 16 in a node that is half full at worst.
+/// Bytes of memory of a set's first member, which comes with a node for eleven.
+const FIRST_MEMBER_MEMORY: usize = 208;
+
+/// Bytes of memory of each further one: 16 in a node that is half full at worst.
 const MEMBER_MEMORY: usize = 40;

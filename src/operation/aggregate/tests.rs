@@ -229,7 +229,7 @@ fn nothing_of_a_bad_record_is_counted() {
         texts(&["A", "2"]),
     ];
     let outcome = feed(&mut aggregator, &records);
-    assert_eq!(outcome, [Ok(()), Err(FieldError::NotANumber), Err(FieldError::Nested), Ok(())]);
+    assert_eq!(outcome, [Ok(()), Err(FieldError::NotANumber), Err(FieldError::Several), Ok(())]);
     assert_eq!(rows(aggregator, Rows::Csv), HEADER.to_owned() + "false,A,2,1.5,1,2,3\n");
 }
 
@@ -434,7 +434,7 @@ proptest! {
     }
 }
 
-/// `cargo test --release -- --ignored time_per_record --nocapture`
+/// `cargo test --release --lib -- --ignored time_per_record --nocapture`
 #[test]
 #[ignore = "a measurement"]
 fn time_per_record() {

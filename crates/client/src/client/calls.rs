@@ -32,7 +32,9 @@ impl Client {
     }
 
     /// Lets the enclave prove itself: draws a nonce, asks for an attestation
-    /// document, and verifies it.
+    /// document, and verifies it. From then on this client demands a receipt of
+    /// this enclave for every run, if the enclave gives receipts, and signs for it
+    /// ([`crate::Caller`]). After a restart of the enclave, attest again.
     ///
     /// # Errors
     /// [`Error::Attestation`] when the document does not prove what `verifier`
@@ -40,7 +42,9 @@ impl Client {
     pub async fn attest(&mut self, verifier: &Verifier) -> Result<VerifiedDocument, Error> {
         let nonce = random::<NONCE_LEN>()?;
         let document = self.attest_unverified(&nonce).await?;
-        verifier.verify(&document, &nonce, now())
+        let document = verifier.verify(&document, &nonce, now())?;
+        self.believe(&document);
+        Ok(document)
     }
 
     /// Asks for an attestation document that carries `nonce` and does **not**
@@ -60,7 +64,7 @@ impl Client {
     async fn ask(&mut self, call: Call) -> Result<Option<Outcome>, Error> {
         let request = request(call, self.deadline())?;
         let mut reply = Reply::default();
-        self.call(&request, None::<Empty>, &mut reply, &Counters::new(None)).await?;
+        self.call(&request, &mut [] as &mut [Empty], &mut reply, &Counters::new(None)).await?;
         Ok(reply.outcome)
     }
 }

@@ -5,18 +5,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_bytes::ByteBuf;
+use strongroom_envelope::receipt::{PUBLIC_KEY_LEN, Receipt};
 use strongroom_envelope::seal::RecipientSecretKey;
-use strongroom_wire::{Call, Protect, RequestId, Run};
-use tokio::io::{AsyncRead, AsyncWrite};
+use strongroom_wire::{Call, Payload as _, Protect, Request, RequestId, Run};
+use tokio::io::AsyncWrite;
 
 use super::{Client, request};
-use crate::Verifier;
+use crate::digest::sha256;
 use crate::error::Error;
 use crate::file::PartialFile;
-use crate::input::{InputId, Named};
+use crate::input::{Inputs, Notes};
+use crate::progress::Counters;
+use crate::receipt::{ExpectedReceipt, ReceiptRefused, check};
 use crate::sealed::{Expected, Opened, Unsealer};
-use crate::sink::{Plain, Unsealed};
+use crate::sink::{Plain, Unsealed, Whole};
 use crate::verifier::{NONCE_LEN, random};
+use crate::{Caller, Progress, Verifier};
 
 /// A job to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub struct Job {
     pub args: BTreeMap<String, String>,
     /// For the whole run, instead of [`crate::Options::deadline`].
     pub deadline: Option<Duration>,
+    /// SHA-256 that the first input must have: the service refuses another.
+    pub input_sha256: Option<[u8; 32]>,
+    /// Who signs the request, for a job that lists its callers.
+    pub caller: Option<Caller>,
 }
 
 impl Job {
@@ -48,6 +56,20 @@ impl Job {
         self.deadline = Some(deadline);
         self
     }
+
+    /// Has the service refuse a first input of another SHA-256.
+    #[must_use]
+    pub const fn input_sha256(mut self, digest: [u8; 32]) -> Self {
+        self.input_sha256 = Some(digest);
+        self
+    }
+
+    /// Has `caller` sign the request.
+    #[must_use]
+    pub fn signed_by(mut self, caller: Caller) -> Self {
+        self.caller = Some(caller);
+        self
+    }
 }
 
 /// Whom a data owner wants a result sealed to, when a parent application runs
@@ -61,19 +83,36 @@ pub struct Recipient {
 }
 
 /// What a run gave. There is one only when the whole result came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The request's id.
     pub request: RequestId,
+    /// SHA-256 of the request as it was sent (of its `REQUEST` frame's payload).
+    pub request_sha256: [u8; 32],
     /// Form of what was written to the output.
     pub protect: Protect,
-    /// Bytes of the input.
+    /// Bytes of all inputs.
     pub sent: u64,
     /// Bytes written to the output.
     pub received: u64,
     /// Records processed, for operations on records. Said by the service and
-    /// not authenticated.
+    /// not authenticated, unless `proof` says the same.
     pub records: Option<u64>,
+    /// Malformed records that were left out. Like `records`.
+    pub dropped: Option<u64>,
+    /// SHA-256 of each input's bytes, as sent.
+    pub inputs_sha256: Vec<[u8; 32]>,
+    /// SHA-256 of the result's bytes as received: of a sealed result, before it
+    /// was opened.
+    pub result_sha256: [u8; 32],
+    /// The receipt as it came: not verified, unless `proof` is there. To be kept
+    /// with an attestation document, for [`crate::verify_receipt`].
+    pub receipt: Option<Vec<u8>>,
+    /// What the enclave signed about this run: there if the client had attested an
+    /// enclave that gives receipts ([`Client::attest`]). Request, job, caller,
+    /// inputs and result have been compared; the manifest's digest has not, for the
+    /// attested image holds the manifest.
+    pub proof: Option<Receipt>,
 }
 
 impl Client {
@@ -83,9 +122,13 @@ impl Client {
     /// # Errors
     /// [`Error`]. What `output` received is then void; see
     /// [`Client::run_to_file`] for an output that cannot be mistaken for whole.
-    pub async fn run<R, W>(&mut self, job: &Job, input: R, output: W) -> Result<Summary, Error>
+    pub async fn run<'a, W>(
+        &mut self,
+        job: &Job,
+        input: impl Into<Inputs<'a>>,
+        output: W,
+    ) -> Result<Summary, Error>
     where
-        R: AsyncRead + Send + Unpin,
         W: AsyncWrite + Send + Unpin,
     {
         self.run_plain(job, None, input, output).await
@@ -96,15 +139,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::run`].
-    pub async fn run_to_file<R>(
+    pub async fn run_to_file<'a>(
         &mut self,
         job: &Job,
-        input: R,
+        input: impl Into<Inputs<'a>>,
         path: impl AsRef<Path>,
-    ) -> Result<Summary, Error>
-    where
-        R: AsyncRead + Send + Unpin,
-    {
+    ) -> Result<Summary, Error> {
         let mut file = PartialFile::beside(path.as_ref())?;
         let summary = self.run(job, input, file.writer()).await?;
         file.commit().await?;
@@ -117,15 +157,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::run`]; and [`crate::ProtocolError::NotSealed`].
-    pub async fn run_for<R, W>(
+    pub async fn run_for<'a, W>(
         &mut self,
         recipient: &Recipient,
         job: &Job,
-        input: R,
+        input: impl Into<Inputs<'a>>,
         output: W,
     ) -> Result<Summary, Error>
     where
-        R: AsyncRead + Send + Unpin,
         W: AsyncWrite + Send + Unpin,
     {
         self.run_plain(job, Some(recipient), input, output).await
@@ -140,23 +179,21 @@ impl Client {
     /// As [`Client::run`]; [`Error::Attestation`] and [`Error::Sealed`] when the
     /// result is not to be believed; [`crate::ProtocolError::NotSealed`] when
     /// the job does not seal.
-    pub async fn run_sealed<R, W>(
+    pub async fn run_sealed<'a, W>(
         &mut self,
         job: &Job,
         secret: &RecipientSecretKey,
         verifier: &Verifier,
-        input: R,
+        input: impl Into<Inputs<'a>>,
         output: W,
     ) -> Result<(Summary, Opened), Error>
     where
-        R: AsyncRead + Send + Unpin,
         W: AsyncWrite + Send + Unpin,
     {
         let nonce = random::<NONCE_LEN>()?.to_vec();
         let public_key = *secret.public_key().as_bytes();
         let recipient = Recipient { public_key, nonce: Some(nonce.clone()) };
-        let call = Call::Run(run_of(job, Some(&recipient)));
-        let request = request(call, job.deadline.unwrap_or(self.deadline()))?;
+        let request = self.run_request(job, Some(&recipient))?;
         let expected = Expected {
             request: Some(request.id),
             job: Some(job.name.clone()),
@@ -165,52 +202,117 @@ impl Client {
             input: None,
             nonce: Some(nonce),
         };
-        let (counters, id) = (self.counters(), InputId::new());
+        let (counters, notes, inputs) = (self.counters(), Default::default(), input.into());
+        let sent = sent(&notes, &inputs);
         let unsealer = Unsealer::new(expected, secret, verifier);
-        let mut sink = Unsealed::new(unsealer, &id, output, &counters);
-        self.call(&request, Some(Named::new(input, &id)), &mut sink, &counters).await?;
-        sink.summary(request.id)
+        let mut sink = Unsealed::new(unsealer, sent, output, &counters);
+        self.call(&request, &mut inputs.noted(&notes), &mut sink, &counters).await?;
+        let (opened, whole) = sink.result()?;
+        let summary = self.summary(job, &request, Protect::Seal, sent, whole, &counters)?;
+        Ok((summary, opened))
     }
 
     /// As [`Client::run_sealed`], into a file as [`Client::run_to_file`] makes it.
     ///
     /// # Errors
     /// As [`Client::run_sealed`].
-    pub async fn run_sealed_to_file<R>(
+    pub async fn run_sealed_to_file<'a>(
         &mut self,
         job: &Job,
         secret: &RecipientSecretKey,
         verifier: &Verifier,
-        input: R,
+        input: impl Into<Inputs<'a>>,
         path: impl AsRef<Path>,
-    ) -> Result<(Summary, Opened), Error>
-    where
-        R: AsyncRead + Send + Unpin,
-    {
+    ) -> Result<(Summary, Opened), Error> {
         let mut file = PartialFile::beside(path.as_ref())?;
         let done = self.run_sealed(job, secret, verifier, input, file.writer()).await?;
         file.commit().await?;
         Ok(done)
     }
 
-    async fn run_plain<R, W>(
+    async fn run_plain<'a, W>(
         &mut self,
         job: &Job,
         recipient: Option<&Recipient>,
-        input: R,
+        input: impl Into<Inputs<'a>>,
         output: W,
     ) -> Result<Summary, Error>
     where
-        R: AsyncRead + Send + Unpin,
         W: AsyncWrite + Send + Unpin,
     {
-        let call = Call::Run(run_of(job, recipient));
-        let request = request(call, job.deadline.unwrap_or(self.deadline()))?;
-        let counters = self.counters();
+        let request = self.run_request(job, recipient)?;
+        let (counters, notes, inputs) = (self.counters(), Default::default(), input.into());
+        let sent = sent(&notes, &inputs);
         let mut sink = Plain::new(output, recipient.is_some(), &counters);
-        self.call(&request, Some(input), &mut sink, &counters).await?;
-        sink.summary(request.id)
+        self.call(&request, &mut inputs.noted(&notes), &mut sink, &counters).await?;
+        let (protect, whole) = sink.result()?;
+        self.summary(job, &request, protect, sent, whole, &counters)
     }
+
+    fn run_request(&self, job: &Job, recipient: Option<&Recipient>) -> Result<Request, Error> {
+        let run = run_of(job, recipient);
+        let mut request = request(Call::Run(run), job.deadline.unwrap_or(self.deadline()))?;
+        if let (Some(caller), Call::Run(run)) = (&job.caller, &request.call) {
+            let attested = self.enclave.as_ref().map(|enclave| enclave.id.as_str());
+            request.call = Call::Signed(caller.sign(run, request.id, attested)?);
+        }
+        Ok(request)
+    }
+
+    /// What a call that has succeeded gave, if its receipt holds.
+    fn summary(
+        &self,
+        job: &Job,
+        request: &Request,
+        protect: Protect,
+        inputs: &[Notes],
+        whole: Whole,
+        counters: &Counters,
+    ) -> Result<Summary, Error> {
+        let Progress { sent, received } = counters.now();
+        let receipt = whole.trailer.receipt.map(ByteBuf::into_vec);
+        let mut summary = Summary {
+            request: request.id,
+            request_sha256: sha256(&request.encode().map_err(Error::Request)?),
+            protect,
+            sent,
+            received,
+            records: whole.trailer.records,
+            dropped: whole.trailer.dropped,
+            inputs_sha256: inputs.iter().filter_map(|input| input.sha256.get().copied()).collect(),
+            result_sha256: whole.sha256,
+            receipt,
+            proof: None,
+        };
+        if let Some(key) = self.enclave.as_ref().and_then(|enclave| enclave.receipt_key) {
+            let proof = prove(&summary, job, &key);
+            summary.proof = Some(proof.map_err(|error| Error::from(error).after(received))?);
+        }
+        Ok(summary)
+    }
+}
+
+/// Checks that the receipt is for just this run.
+fn prove(
+    summary: &Summary,
+    job: &Job,
+    key: &[u8; PUBLIC_KEY_LEN],
+) -> Result<Receipt, ReceiptRefused> {
+    let expected = ExpectedReceipt {
+        request: Some(summary.request),
+        request_sha256: Some(summary.request_sha256),
+        job: Some(job.name.clone()),
+        manifest: None,
+        inputs: Some(summary.inputs_sha256.clone()),
+        result: Some(summary.result_sha256),
+        caller: Some(job.caller.as_ref().map(|caller| caller.name().to_owned())),
+    };
+    check(summary.receipt.as_ref().ok_or(ReceiptRefused::Missing)?, key, &expected)
+}
+
+/// The notes of the inputs that there are.
+fn sent<'a>(notes: &'a [Notes; 2], inputs: &Inputs<'_>) -> &'a [Notes] {
+    notes.get(..inputs.count()).unwrap_or(notes)
 }
 
 fn run_of(job: &Job, recipient: Option<&Recipient>) -> Run {
@@ -219,6 +321,6 @@ fn run_of(job: &Job, recipient: Option<&Recipient>) -> Run {
         args: job.args.clone(),
         seal_to: recipient.map(|to| ByteBuf::from(to.public_key)),
         nonce: recipient.and_then(|to| to.nonce.clone()).map(ByteBuf::from),
-        ..Run::default()
+        input_sha256: job.input_sha256.map(ByteBuf::from),
     }
 }

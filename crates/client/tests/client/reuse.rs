@@ -5,6 +5,7 @@ use strongroom_client::{
     Status,
 };
 use strongroom_wire::frame::PREFACE;
+use strongroom_wire::message::{DIGEST_LEN, RECEIPT_KEY_LEN};
 use strongroom_wire::{Call, FrameKind, Outcome, Request, Response};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -18,12 +19,16 @@ fn status() -> Status {
         debug: false,
         credentials: true,
         jobs: vec!["mask".into()],
+        manifest: vec![1; DIGEST_LEN].into(),
+        receipt_key: vec![4; RECEIPT_KEY_LEN].into(),
     }
 }
 
 fn reply(request: &Request) -> Vec<u8> {
     let outcome = match &request.call {
-        Call::Run(_) => return [accepted(request.id, Protect::None), end(0)].concat(),
+        Call::Run(_) | Call::Signed(_) => {
+            return [accepted(request.id, Protect::None), end(0)].concat();
+        }
         Call::Attest(attest) => Outcome::Attest { document: attest.nonce.clone().unwrap() },
         Call::Credentials(_) => Outcome::Credentials {},
         Call::Status {} => Outcome::Status(status()),

@@ -262,13 +262,7 @@ fn wrong_key_and_wrong_commitment_are_the_same_refusal() {
 fn header_that_commits_to_another_key_is_refused_though_its_tag_is_right() {
     // Written by somebody who holds the data key and wants the message to open
     // under a second one: the tag is right, only the commitment is not.
-    let message = Message {
-        signed: false,
-        message_id: [3; 32],
-        context: vec![],
-        frame_len: 10,
-        empty_final_frame: false,
-    };
+    let message = Message::of(0x0478, Some(10));
     let honest = message.write(&KEY, b"x");
     assert_eq!(open(&honest).plaintext(), b"x");
     let lying = message.write_committed_to(&KEY, &[0x43; 32], b"x");

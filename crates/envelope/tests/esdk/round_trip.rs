@@ -13,13 +13,7 @@ use crate::support::{
 };
 
 fn message(signed: bool, frame_len: u32) -> Message {
-    Message {
-        signed,
-        message_id: [3; 32],
-        context: vec![("b".into(), "2".into()), ("a".into(), "ä".into())],
-        frame_len,
-        empty_final_frame: false,
-    }
+    Message::of(if signed { 0x0578 } else { 0x0478 }, Some(frame_len))
 }
 
 proptest! {
