@@ -10,6 +10,8 @@
     clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::panic,
+    dead_code,
+    unreachable_pub,
     missing_docs
 )]
 
@@ -21,5 +23,7 @@ mod classes;
 mod examples;
 #[path = "documentation/fragments.rs"]
 mod fragments;
+#[path = "service/house.rs"]
+mod house;
 #[path = "documentation/python.rs"]
 mod python;
