@@ -79,7 +79,7 @@ mod tests {
                 written += unpad.write(piece).await?;
             }
             unpad.finish().await?;
-            assert_eq!(written, output.len() as u64);
+            assert_eq!(written, len(&output));
             Ok(output)
         })
     }
