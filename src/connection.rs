@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use bytes::{Buf, BytesMut};
 use strongroom_wire::frame::{MAX_DATA_LEN, PREFACE, encode_head};
 use strongroom_wire::{
@@ -25,6 +26,10 @@ pub struct Connection {
     idle: Duration,
     /// Bytes of the body that is being received; `None` when there is none.
     body: Option<u64>,
+    /// Bodies of the request that follow this one.
+    more_bodies: usize,
+    /// SHA-256 of the last request as it arrived.
+    request_digest: [u8; 32],
     /// A write was cut off: what follows would not be understood.
     broken: bool,
     /// Bytes asked of the stream at once, while a body comes in.
@@ -77,6 +82,8 @@ impl Connection {
             out: PREFACE.to_vec(),
             idle,
             body: None,
+            more_bodies: 0,
+            request_digest: [0; 32],
             broken: false,
             body_read: CONTROL_READ,
         }
@@ -108,6 +115,8 @@ impl Connection {
                         return Err(ConnectionError::Order);
                     };
                     let request = Request::decode(cbor)?;
+                    let digest = digest::digest(&digest::SHA256, cbor);
+                    self.request_digest = digest.as_ref().try_into().unwrap_or_default();
                     self.input.advance(consumed);
                     return Ok(request);
                 }
@@ -116,6 +125,12 @@ impl Connection {
                 return Err(ConnectionError::Ended);
             }
         }
+    }
+
+    /// SHA-256 of the last request's payload as it arrived.
+    #[must_use]
+    pub fn request_digest(&self) -> &[u8; 32] {
+        &self.request_digest
     }
 
     /// Bytes of memory that its buffers have.
@@ -127,7 +142,26 @@ impl Connection {
     /// Says that the request has a body: [`Self::read_body`] follows.
     pub fn expect_body(&mut self) {
         self.body = Some(0);
+        self.more_bodies = 0;
         self.body_read = CONTROL_READ;
+    }
+
+    /// Says that so many bodies follow the one that is being received.
+    pub fn expect_more_bodies(&mut self, count: usize) {
+        self.more_bodies = count;
+    }
+
+    /// Goes on to the body that follows the one that has ended; `false` when
+    /// there is none.
+    pub fn next_body(&mut self) -> bool {
+        match self.more_bodies.checked_sub(1) {
+            Some(left) => {
+                self.more_bodies = left;
+                self.body = Some(0);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Appends bytes of the body to `into`, as they come, or finds its end.
@@ -240,12 +274,12 @@ impl Connection {
         self.out.truncate(keep);
     }
 
-    /// Reads the rest of a body and throws it away. Whether its end came within
-    /// a bound of bytes and time: the next request can then follow.
+    /// Reads the rest of a request's bodies and throws it away. Whether their end
+    /// came within a bound of bytes and time: the next request can then follow.
     pub async fn skip_body(&mut self) -> bool {
         let skipping = async {
             let (mut left, mut piece) = (DRAIN_BYTES, BytesMut::new());
-            while let Body::More = self.read_body(&mut piece).await? {
+            while self.read_body(&mut piece).await? == Body::More || self.next_body() {
                 left = left.saturating_sub(piece.len());
                 piece.clear();
                 if left == 0 {

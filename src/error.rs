@@ -9,15 +9,19 @@ use std::collections::BTreeMap;
 use serde_bytes::ByteBuf;
 use strongroom_attestation::PcrValue;
 use strongroom_envelope::esdk::{DecryptFailed, FormatError};
+use strongroom_envelope::plain;
+use strongroom_envelope::receipt::ReceiptError;
 use strongroom_envelope::seal::SealError;
 use strongroom_wire::error::KmsRefusal;
 use strongroom_wire::{ErrorBody, ErrorCode};
 
 use crate::budget::OverBudget;
+use crate::callers::CallerError;
 use crate::connection::ConnectionError;
-use crate::job::{InputError, JobError};
-use crate::keys::{KeyError, KmsError};
-use crate::operation::RecordError;
+use crate::input::InputError;
+use crate::job::JobError;
+use crate::keys::{KeyError, KmsError, Refusal};
+use crate::operation::OperationError;
 use crate::output::OutputError;
 
 /// Why a request failed.
@@ -34,27 +38,24 @@ pub enum RequestError {
         "the enclave runs in debug mode, where its console shows everything; jobs run only if the manifest says allow_debug"
     )]
     Debug,
-    /// The request is not signed by a caller that the job lists.
-    #[error("no job of this manifest lists a caller: send the request without a signature")]
-    Caller,
-    /// The header of the message.
-    #[error("the input is not a message this job opens: {0}")]
-    Format(#[from] FormatError),
-    /// The message ended within its header.
-    #[error("the input ended before its header was complete")]
-    NoHeader,
-    /// The message is not for this job.
+    /// The request's signature.
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    /// The input, up to its plaintext.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// No data key.
+    /// No data key for the result, or no key of the manifest's own.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The message does not authenticate.
-    #[error("the message does not authenticate: it was changed, cut, or made under another key")]
-    Decrypt(#[from] DecryptFailed),
-    /// The decrypted data is malformed.
+    /// The decrypted data.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Operation(#[from] OperationError),
+    /// The input is another one than the caller's.
+    #[error("the input's SHA-256 is not the one that the request names")]
+    OtherInput,
+    /// The receipt.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// The result cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -79,39 +80,33 @@ impl RequestError {
                 JobError::Unknown(_) => ErrorCode::UnknownJob,
                 JobError::MissingArg(_)
                 | JobError::UndeclaredArg(_)
-                | JobError::BadArg(_)
+                | JobError::BadArg(..)
+                | JobError::BadComparand(_)
+                | JobError::MissingDigest
                 | JobError::MissingRecipient
                 | JobError::UnwantedRecipient
                 | JobError::Context(_) => ErrorCode::BadArgument,
                 JobError::RecipientNotListed => ErrorCode::Denied,
+                JobError::CallerNotListed => ErrorCode::BadCaller,
             },
             Self::Debug => ErrorCode::Denied,
-            Self::Caller => ErrorCode::BadCaller,
-            Self::Format(error) => match error {
-                FormatError::HeaderTooLong(_)
-                | FormatError::TooManyEncryptedDataKeys(_)
-                | FormatError::FrameTooLong(_) => ErrorCode::TooLarge,
-                FormatError::UnsupportedVersion(_)
-                | FormatError::NotKeyCommitting(_)
-                | FormatError::UnsupportedSuite(_)
-                | FormatError::Context(_)
-                | FormatError::NoEncryptedDataKeys
-                | FormatError::ProviderIdNotUtf8
-                | FormatError::UnsupportedContentType(_)
-                | FormatError::FrameLenZero
-                | FormatError::VerificationKeyMissing
-                | FormatError::VerificationKeyUnexpected
-                | FormatError::VerificationKeyMalformed => ErrorCode::BadMessage,
+            Self::Caller(error) => match error {
+                CallerError::Signature | CallerError::Replay(_) => ErrorCode::BadCaller,
+                CallerError::Run(_) => ErrorCode::BadRequest,
             },
-            Self::NoHeader => ErrorCode::BadMessage,
-            Self::Input(InputError::Context(_)) => ErrorCode::ContextMismatch,
-            Self::Input(InputError::Key(_)) => ErrorCode::WrongKey,
+            Self::Input(error) => input_code(error),
             Self::Key(error) => key_code(error),
-            Self::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,
-            Self::Record(_) => ErrorCode::BadRecord,
+            Self::Operation(error) => match error {
+                OperationError::Record(_) | OperationError::Sign(_) | OperationError::Result(_) => {
+                    ErrorCode::BadRecord
+                }
+                OperationError::Secret => ErrorCode::KeyUnavailable,
+            },
+            Self::OtherInput => ErrorCode::InputMismatch,
+            Self::Output(OutputError::Record(_)) => ErrorCode::BadRecord,
             // A public key that gives no secret: a low-order point.
             Self::Output(OutputError::Seal(SealError::RecipientKey)) => ErrorCode::BadArgument,
-            Self::Output(_) | Self::Panic => ErrorCode::Internal,
+            Self::Output(_) | Self::Receipt(_) | Self::Panic => ErrorCode::Internal,
             Self::Busy(OverBudget) => ErrorCode::Busy,
             Self::Deadline => ErrorCode::DeadlineExceeded,
         }
@@ -122,35 +117,84 @@ impl RequestError {
     #[must_use]
     pub fn body(&self, pcrs: &BTreeMap<u8, PcrValue>) -> ErrorBody {
         let mut body = ErrorBody::new(self.code(), bounded(self.to_string()));
-        match self {
-            Self::Key(KeyError::Kms(KmsError::Refused(refusal))) => {
-                body.kms = Some(KmsRefusal {
-                    operation: refusal.operation.to_owned(),
-                    code: bounded(refusal.code.clone()),
-                    message: bounded(refusal.message.clone()),
-                    request_id: refusal.request_id.clone().map(bounded),
-                });
-                body.pcrs = pcrs
-                    .iter()
-                    .map(|(index, pcr)| (*index, ByteBuf::from(pcr.0.to_vec())))
-                    .collect();
-            }
-            Self::Record(error) => body.record = Some(error.record),
-            Self::Connection(_)
-            | Self::Job(_)
-            | Self::Debug
-            | Self::Caller
-            | Self::Format(_)
-            | Self::NoHeader
-            | Self::Input(_)
-            | Self::Key(_)
-            | Self::Decrypt(_)
-            | Self::Output(_)
-            | Self::Busy(_)
-            | Self::Deadline
-            | Self::Panic => {}
+        if let Some(refusal) = self.refusal() {
+            body.kms = Some(KmsRefusal {
+                operation: refusal.operation.to_owned(),
+                code: bounded(refusal.code.clone()),
+                message: bounded(refusal.message.clone()),
+                request_id: refusal.request_id.clone().map(bounded),
+            });
+            body.pcrs =
+                pcrs.iter().map(|(index, pcr)| (*index, ByteBuf::from(pcr.0.to_vec()))).collect();
         }
+        body.record = self.record();
         body
+    }
+}
+
+impl RequestError {
+    /// KMS's refusal, where it is the reason.
+    fn refusal(&self) -> Option<&Refusal> {
+        let (Self::Key(error) | Self::Input(InputError::NoDataKey(error))) = self else {
+            return None;
+        };
+        match error {
+            KeyError::Kms(KmsError::Refused(refusal)) => Some(refusal),
+            KeyError::Kms(_)
+            | KeyError::Nsm(_)
+            | KeyError::Clock(_)
+            | KeyError::Unwrap
+            | KeyError::Interrupted => None,
+        }
+    }
+
+    /// The malformed record, where one is the reason.
+    fn record(&self) -> Option<u64> {
+        let (Self::Operation(OperationError::Record(error))
+        | Self::Input(InputError::Record(error))
+        | Self::Output(OutputError::Record(error))) = self
+        else {
+            return None;
+        };
+        Some(error.record)
+    }
+}
+
+const fn input_code(error: &InputError) -> ErrorCode {
+    match error {
+        InputError::Format(error) => match error {
+            FormatError::HeaderTooLong(_)
+            | FormatError::TooManyEncryptedDataKeys(_)
+            | FormatError::FrameTooLong(_)
+            | FormatError::ContentTooLong(_) => ErrorCode::TooLarge,
+            FormatError::UnsupportedVersion(_)
+            | FormatError::Signed(_)
+            | FormatError::SuiteOfOtherVersion(_)
+            | FormatError::FixedField
+            | FormatError::FrameLenUnexpected(_)
+            | FormatError::NotKeyCommitting(_)
+            | FormatError::UnsupportedSuite(_)
+            | FormatError::Context(_)
+            | FormatError::NoEncryptedDataKeys
+            | FormatError::ProviderIdNotUtf8
+            | FormatError::UnsupportedContentType(_)
+            | FormatError::FrameLenZero
+            | FormatError::VerificationKeyMissing
+            | FormatError::VerificationKeyUnexpected
+            | FormatError::VerificationKeyMalformed => ErrorCode::BadMessage,
+        },
+        InputError::Envelope(
+            plain::FormatError::TooLong(_) | plain::FormatError::EncryptedDataKeyTooLong(_),
+        )
+        | InputError::TooManyDataKeys(_) => ErrorCode::TooLarge,
+        InputError::Envelope(_) | InputError::NoHeader => ErrorCode::BadMessage,
+        InputError::Context(_) | InputError::RequiredContext(_) => ErrorCode::ContextMismatch,
+        InputError::Key(_) => ErrorCode::WrongKey,
+        InputError::NoDataKey(error) => key_code(error),
+        InputError::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,
+        InputError::Record(_) => ErrorCode::BadRecord,
+        InputError::Connection(_) => ErrorCode::BadRequest,
+        InputError::Busy(OverBudget) => ErrorCode::Busy,
     }
 }
 

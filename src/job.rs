@@ -4,21 +4,27 @@
 //! has the job, the arguments are exactly those it declares, and the result may
 //! go where the caller wants it; what follows in a request demands one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_bytes::ByteBuf;
-use strongroom_envelope::esdk::{
-    ContextError, EncryptedDataKey, EncryptionContext, FrameLen, Header,
-};
+use strongroom_envelope::esdk::{ContextError, EncryptionContext, FrameLen};
 use strongroom_envelope::seal::RecipientPublicKey;
 use strongroom_wire::Run;
 
-use crate::manifest::{Job, JobName, KeyArn, Manifest, OperationSpec, OutputSpec, Recipients};
+use crate::manifest::fields::{BadRecords, Shape, UnknownFields};
+use crate::manifest::operations::OperationSpec;
+use crate::manifest::{
+    ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
+    Recipients, Source, Template,
+};
+use crate::shape::{Layout, MissingFields};
 
 /// A job with a caller's arguments in place.
 pub struct BoundJob<'m> {
     job: &'m Job,
     args: BTreeMap<String, String>,
+    caller: Option<String>,
+    input_digest: Option<[u8; 32]>,
     output: BoundOutput<'m>,
 }
 
@@ -28,15 +34,25 @@ pub enum JobError {
     /// No such job.
     #[error("the manifest has no job {0:?}")]
     Unknown(String),
+    /// The job is for callers that the manifest names, and this is none of them.
+    #[error("the job runs for callers that the manifest names; sign the request as one of them")]
+    CallerNotListed,
     /// A declared argument is not given.
     #[error("the job needs the argument {0:?}")]
     MissingArg(String),
     /// An argument is given that the job does not declare.
     #[error("the job does not declare the argument {0:?}")]
     UndeclaredArg(String),
-    /// An argument's value cannot stand in an encryption context.
-    #[error("the argument {0:?} must be 1 to {MAX_ARG_LEN} bytes without control characters")]
-    BadArg(String),
+    /// An argument's value is not of the job's pattern and length.
+    #[error(
+        "the argument {0:?} must be 1 to {1} bytes without control characters, and match the job's pattern if it has one"
+    )]
+    BadArg(String, usize),
+    /// An argument that fields are compared with is not what the job compares.
+    #[error(
+        "the argument {0:?} is not an index of the job's length in hex, or not an encrypted value in base64"
+    )]
+    BadComparand(String),
     /// The job seals and no public key is given.
     #[error("the job seals its result: seal_to must be an X25519 public key of 32 bytes")]
     MissingRecipient,
@@ -46,22 +62,14 @@ pub enum JobError {
     /// The public key is not among those the manifest lists.
     #[error("the manifest does not list this public key as a recipient of the job")]
     RecipientNotListed,
-    /// The arguments make the result's encryption context unfit.
-    #[error("the result's encryption context: {0}")]
-    Context(#[from] ContextError),
-}
-
-/// Why a message is not what a bound job takes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InputError {
-    /// The encryption context lacks what the job pins, or has another value.
+    /// The input's digest is needed and not given, or not one.
     #[error(
-        "the message's encryption context does not have the value that the job requires for {0:?}"
+        "the job takes its input in the clear: input_sha256 must be the SHA-256 of it, 32 bytes"
     )]
-    Context(String),
-    /// No encrypted data key is under the job's KMS key.
-    #[error("no data key of the message is encrypted under the job's KMS key {0}")]
-    Key(KeyArn),
+    MissingDigest,
+    /// The arguments make an encryption context unfit.
+    #[error("the encryption context: {0}")]
+    Context(#[from] ContextError),
 }
 
 /// What protects a result, with the caller's arguments in place.
@@ -69,35 +77,56 @@ pub enum BoundOutput<'m> {
     /// Nothing: it may leave in the clear.
     None,
     /// A KMS key.
-    Kms {
-        /// The key.
-        key: &'m KeyArn,
-        /// The encryption context.
-        context: EncryptionContext,
-        /// Plaintext bytes per frame.
-        frame: FrameLen,
-    },
+    Kms(BoundKms<'m>),
+    /// A KMS key, for some fields of each record.
+    Fields(Layout, BoundKms<'m>),
     /// A public key.
     Seal {
         /// The recipient.
         to: RecipientPublicKey,
         /// The data owner's nonce.
         nonce: Option<Vec<u8>>,
+        /// The length is rounded up to a multiple of so many bytes.
+        pad_to: Option<usize>,
     },
 }
 
+/// A KMS key that protects a result.
+pub struct BoundKms<'m> {
+    /// The key.
+    pub key: &'m KeyArn,
+    /// The encryption context.
+    pub context: EncryptionContext,
+    /// Plaintext bytes per frame.
+    pub frame: FrameLen,
+    /// Whether the message is signed.
+    pub signed: bool,
+    /// The length is rounded up to a multiple of so many bytes.
+    pub pad_to: Option<usize>,
+}
+
 impl<'m> BoundJob<'m> {
-    /// Looks the job up and binds the arguments.
+    /// Looks the job up and binds the arguments. `caller` is who signed the
+    /// request, if somebody did.
     ///
     /// # Errors
     /// [`JobError`].
-    pub fn bind(manifest: &'m Manifest, run: Run) -> Result<Self, JobError> {
+    pub fn bind(
+        manifest: &'m Manifest,
+        run: Run,
+        caller: Option<String>,
+    ) -> Result<Self, JobError> {
         let Some(job) = manifest.jobs.get(run.job.as_str()) else {
             return Err(JobError::Unknown(run.job));
         };
+        let listed = caller.as_ref().is_some_and(|caller| job.callers.contains(caller));
+        if !job.callers.is_empty() && !listed {
+            return Err(JobError::CallerNotListed);
+        }
         check_args(&job.args, &run.args)?;
-        let output = BoundOutput::bind(&job.output, &run)?;
-        Ok(Self { job, args: run.args, output })
+        let input_digest = check_digest(job, &run)?;
+        let output = BoundOutput::bind(job, &manifest.limits, &run)?;
+        Ok(Self { job, args: run.args, caller, input_digest, output })
     }
 
     /// The job's name.
@@ -112,29 +141,42 @@ impl<'m> BoundJob<'m> {
         &self.args
     }
 
-    /// The KMS key whose data keys the job opens.
+    /// Who signed the request, if somebody did.
     #[must_use]
-    pub fn key(&self) -> &KeyArn {
-        &self.job.input.key
+    pub fn caller(&self) -> Option<&str> {
+        self.caller.as_deref()
     }
 
-    /// Finds the encrypted data key of a message that the job may open. Every
-    /// entry of the encryption context that the job pins must be there, with
-    /// its value; further entries may be.
-    ///
-    /// # Errors
-    /// [`InputError`]; KMS has then not been asked.
-    pub fn select<'h>(&self, header: &'h Header) -> Result<&'h EncryptedDataKey, InputError> {
-        for (name, value) in &self.job.input.context {
-            let wanted = value.fill(&self.args);
-            if header.encryption_context().get(name) != Some(wanted.as_str()) {
-                return Err(InputError::Context(name.clone()));
-            }
+    /// SHA-256 that the first input must have, where the caller says it.
+    #[must_use]
+    pub fn input_digest(&self) -> Option<&[u8; 32]> {
+        self.input_digest.as_ref()
+    }
+
+    /// The inputs that follow one another.
+    #[must_use]
+    pub fn inputs(&self) -> &'m [Input] {
+        &self.job.inputs
+    }
+
+    /// The context that a ciphertext must have, with the arguments in place.
+    #[must_use]
+    pub fn context(&self, ciphertext: &'m Ciphertext) -> BoundContext<'m> {
+        BoundContext {
+            ciphertext,
+            pinned: fill(&ciphertext.context, &self.args),
+            required: fill(&ciphertext.required_context, &self.args),
         }
-        let mut found = header.encrypted_data_keys().iter();
-        found
-            .find(|encrypted| self.key().is_key_of(encrypted))
-            .ok_or_else(|| InputError::Key(self.key().clone()))
+    }
+
+    /// The KMS keys that it uses, each once, in order.
+    #[must_use]
+    pub fn keys(&self, manifest: &Manifest) -> Vec<String> {
+        let secret = self.job.operation.secret().and_then(|name| manifest.secrets.get(name));
+        let inputs = self.job.ciphertexts().map(|ciphertext| &ciphertext.key);
+        let others = self.job.output_key().into_iter().chain(secret.map(|secret| &secret.key));
+        let keys: BTreeSet<&KeyArn> = inputs.chain(others).collect();
+        keys.into_iter().map(ToString::to_string).collect()
     }
 
     /// What the job does.
@@ -150,24 +192,48 @@ impl<'m> BoundJob<'m> {
     }
 }
 
+/// What a ciphertext must be, with the caller's arguments in place.
+pub struct BoundContext<'m> {
+    /// Its format and key.
+    pub ciphertext: &'m Ciphertext,
+    /// What its encryption context must hold, with these values.
+    pub pinned: BTreeMap<String, String>,
+    /// What it need not hold and is bound to all the same.
+    pub required: BTreeMap<String, String>,
+}
+
+fn fill(
+    context: &BTreeMap<String, Template>,
+    args: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    context.iter().map(|(name, value)| (name.clone(), value.fill(args))).collect()
+}
+
 impl<'m> BoundOutput<'m> {
-    fn bind(spec: &'m OutputSpec, run: &Run) -> Result<Self, JobError> {
+    fn bind(job: &'m Job, limits: &Limits, run: &Run) -> Result<Self, JobError> {
         let recipient_given = run.seal_to.is_some() || run.nonce.is_some();
-        match spec {
-            OutputSpec::None | OutputSpec::Kms { .. } if recipient_given => {
+        match &job.output {
+            OutputSpec::None | OutputSpec::Kms(_) | OutputSpec::Fields(..) if recipient_given => {
                 Err(JobError::UnwantedRecipient)
             }
             OutputSpec::None => Ok(Self::None),
-            OutputSpec::Kms { key, context, frame } => {
-                let filled =
-                    context.iter().map(|(name, value)| (name.clone(), value.fill(&run.args)));
-                Ok(Self::Kms { key, context: EncryptionContext::new(filled)?, frame: *frame })
+            OutputSpec::Kms(kms) => Ok(Self::Kms(BoundKms::bind(kms, run)?)),
+            OutputSpec::Fields(fields, kms) => {
+                let layout = Layout {
+                    shape: job.inputs.first().map_or(Shape::Bytes, |input| input.shape),
+                    fields: fields.iter().cloned().collect(),
+                    unknown: UnknownFields::Keep,
+                    missing: MissingFields::Allow,
+                    bad_records: BadRecords::Refuse,
+                    max_record: limits.max_record.0,
+                };
+                Ok(Self::Fields(layout, BoundKms::bind(kms, run)?))
             }
-            OutputSpec::Seal(recipients) => Self::seal(recipients, run),
+            OutputSpec::Seal { to, pad_to } => Self::seal(to, *pad_to, run),
         }
     }
 
-    fn seal(recipients: &Recipients, run: &Run) -> Result<Self, JobError> {
+    fn seal(recipients: &Recipients, pad_to: Option<usize>, run: &Run) -> Result<Self, JobError> {
         let key = run.seal_to.as_ref().map(|key| <[u8; 32]>::try_from(key.as_slice()));
         let Some(Ok(key)) = key else { return Err(JobError::MissingRecipient) };
         match recipients {
@@ -177,28 +243,62 @@ impl<'m> BoundOutput<'m> {
             Recipients::Listed(_) | Recipients::Any => Ok(Self::Seal {
                 to: RecipientPublicKey::from_bytes(&key).map_err(|_| JobError::MissingRecipient)?,
                 nonce: run.nonce.clone().map(ByteBuf::into_vec),
+                pad_to,
             }),
         }
     }
 }
 
-fn check_args(declared: &[String], given: &BTreeMap<String, String>) -> Result<(), JobError> {
-    if let Some(missing) = declared.iter().find(|name| !given.contains_key(*name)) {
+impl<'m> BoundKms<'m> {
+    fn bind(kms: &'m KmsOutput, run: &Run) -> Result<Self, JobError> {
+        let mut context = fill(&kms.context, &run.args);
+        if kms.pad_to.is_some() {
+            context.insert(PADDING.to_owned(), PADDING_KIND.to_owned());
+        }
+        Ok(Self {
+            key: &kms.key,
+            context: EncryptionContext::new(context)?,
+            frame: kms.frame,
+            signed: kms.signed,
+            pad_to: kms.pad_to,
+        })
+    }
+}
+
+fn check_args(
+    declared: &BTreeMap<String, ArgSpec>,
+    given: &BTreeMap<String, String>,
+) -> Result<(), JobError> {
+    if let Some(missing) = declared.keys().find(|name| !given.contains_key(*name)) {
         return Err(JobError::MissingArg(missing.clone()));
     }
     for (name, value) in given {
-        if !declared.contains(name) {
-            return Err(JobError::UndeclaredArg(name.clone()));
-        }
-        if !(1..=MAX_ARG_LEN).contains(&value.len()) || value.chars().any(char::is_control) {
-            return Err(JobError::BadArg(name.clone()));
+        match declared.get(name) {
+            None => return Err(JobError::UndeclaredArg(name.clone())),
+            Some(spec) if !spec.fits(value) => {
+                return Err(JobError::BadArg(name.clone(), spec.max_len));
+            }
+            Some(_) => {}
         }
     }
     Ok(())
 }
 
-/// Longest value of an argument, in bytes.
-const MAX_ARG_LEN: usize = 256;
+/// Where the input comes in the clear, whoever signs the request has to sign
+/// for the input as well.
+fn check_digest(job: &Job, run: &Run) -> Result<Option<[u8; 32]>, JobError> {
+    let clear = job.inputs.iter().any(|input| matches!(input.source, Source::Clear));
+    match &run.input_sha256 {
+        None if clear && !job.callers.is_empty() => Err(JobError::MissingDigest),
+        None => Ok(None),
+        Some(digest) => digest.as_slice().try_into().map(Some).map_err(|_| JobError::MissingDigest),
+    }
+}
+
+/// The entry of an encryption context that says that the plaintext is padded,
+/// and how (ISO/IEC 7816-4).
+const PADDING: &str = "strongroom-padding";
+const PADDING_KIND: &str = "iso7816-4";
 
 #[cfg(test)]
 mod tests;

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use strongroom_attestation::PcrValue;
 use strongroom_attestation::nsm::{AttestationRequest, Nsm, NsmError};
-use strongroom_envelope::DataKey;
 use strongroom_envelope::cms::{CmsError, RecipientKey};
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext};
+use strongroom_envelope::{DataKey, SecretBuf};
 
 use tokio::sync::Semaphore;
 
@@ -28,7 +28,7 @@ pub use kms::{KmsError, Refusal};
 use road::Road;
 
 use crate::clock::{self, ClockError};
-use crate::manifest::{KeyArn, Region};
+use crate::manifest::{KeyArn, Region, SecretSpec};
 
 /// The way to data keys.
 pub struct Keys {
@@ -89,11 +89,23 @@ impl Keys {
         &self,
         key: &KeyArn,
         context: &EncryptionContext,
-        encrypted: &EncryptedDataKey,
+        encrypted: &[u8],
     ) -> Result<DataKey, KeyError> {
         let document = self.attest_for_kms().await?;
-        let answer = self.kms.decrypt(key, context, &encrypted.ciphertext, document).await?;
+        let answer = self.kms.decrypt(key, context, encrypted, document).await?;
         self.unwrap(&answer.for_recipient)
+    }
+
+    /// Has KMS unwrap a key of the manifest's own to this enclave.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub async fn secret(&self, secret: &SecretSpec) -> Result<SecretBuf, KeyError> {
+        let context = EncryptionContext::new(secret.context.clone());
+        let context = context.map_err(|_| KeyError::Unwrap)?;
+        let document = self.attest_for_kms().await?;
+        let answer = self.kms.decrypt(&secret.key, &context, &secret.wrapped, document).await?;
+        Ok(self.recipient.open(&answer.for_recipient)?)
     }
 
     /// Has KMS make a new data key, for this enclave and for later.
@@ -172,6 +184,23 @@ impl Keys {
 impl From<CmsError> for KeyError {
     fn from(_: CmsError) -> Self {
         Self::Unwrap
+    }
+}
+
+impl KeyError {
+    /// Whether KMS does not take the ciphertext for one of its own, under this
+    /// key and encryption context: the fault of whoever sent it.
+    #[must_use]
+    pub fn is_of_the_ciphertext(&self) -> bool {
+        match self {
+            Self::Kms(KmsError::Refused(refusal)) => {
+                refusal.code == "InvalidCiphertextException"
+                    || refusal.code == "IncorrectKeyException"
+            }
+            Self::Kms(_) | Self::Nsm(_) | Self::Clock(_) | Self::Unwrap | Self::Interrupted => {
+                false
+            }
+        }
     }
 }
 

@@ -9,24 +9,27 @@
 //!
 //! ```text
 //! main ─▶ enclave ─▶ init · sandbox · entropy
-//!            └▶ server ─▶ request ─▶ job · keys · operation · output ─▶ shape · connection · transport
-//!                                                                 nsm · clock · manifest · budget · error · telemetry
+//!            └▶ server ─▶ request ─▶ job · input · keys · operation · output ─▶ shape · connection · transport
+//!                                                                 nsm · clock · manifest · callers · receipts · budget · error · telemetry
 //! ```
 #![deny(unsafe_code)]
 
 pub mod budget;
+pub mod callers;
 pub mod clock;
 pub mod connection;
 pub mod enclave;
 pub mod entropy;
 pub mod error;
 mod init;
+pub mod input;
 pub mod job;
 pub mod keys;
 pub mod manifest;
 pub mod nsm;
 pub mod operation;
 pub mod output;
+pub mod receipts;
 pub mod request;
 pub mod sandbox;
 pub mod server;

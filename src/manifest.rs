@@ -6,16 +6,21 @@
 //! before anything listens.
 
 mod check;
+pub mod class;
 pub mod fields;
 pub mod operations;
 mod raw;
 mod types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use strongroom_envelope::esdk::{self, FrameLen};
-pub use types::{ByteCount, JobName, KeyArn, MaskRule, Region, Template, UnknownColumns};
+use strongroom_envelope::plain;
+pub use types::{ArgSpec, ByteCount, JobName, KeyArn, Pattern, Region, Template};
+
+use fields::{BadRecords, FieldPath, Shape};
+use operations::{OperationSpec, SecretName};
 
 /// A manifest that has passed every check.
 #[derive(Debug)]
@@ -31,8 +36,14 @@ pub struct Manifest {
     pub limits: Limits,
     /// Where KMS is.
     pub kms: Kms,
+    /// Wrapped keys by name.
+    pub secrets: BTreeMap<SecretName, SecretSpec>,
+    /// Who can sign requests, by name.
+    pub callers: BTreeMap<String, CallerSpec>,
     /// The jobs by name.
     pub jobs: BTreeMap<JobName, Job>,
+    /// SHA-256 of its text.
+    pub digest: [u8; 32],
 }
 
 /// Bounds on what a parent can make the service spend.
@@ -52,11 +63,22 @@ pub struct Limits {
     pub max_frame: ByteCount,
     /// Most encrypted data keys in a message.
     pub max_encrypted_data_keys: usize,
-    /// Longest record (a CSV row), in bytes.
+    /// Longest record (a CSV row, a JSON document), in bytes.
     pub max_record: ByteCount,
+    /// Most distinct data keys in a request over encrypted fields; each costs a
+    /// call to KMS.
+    pub max_data_keys: usize,
+    /// Most groups of an aggregation.
+    pub max_groups: usize,
 }
 
 impl Limits {
+    /// The bounds on a plain envelope.
+    #[must_use]
+    pub const fn envelope(&self) -> plain::Limits {
+        plain::Limits { max_len: self.max_frame.0, ..plain::Limits::DEFAULT }
+    }
+
     /// The bounds on an Encryption SDK message.
     #[must_use]
     pub const fn message(&self) -> esdk::Limits {
@@ -79,42 +101,114 @@ pub struct Kms {
     pub proxy_port: u32,
 }
 
+/// A key that KMS has wrapped, for operations that need one of their own.
+#[derive(Debug)]
+pub struct SecretSpec {
+    /// The KMS key that wraps it.
+    pub key: KeyArn,
+    /// Its encryption context.
+    pub context: BTreeMap<String, String>,
+    /// What KMS gave: a `CiphertextBlob`.
+    pub wrapped: Vec<u8>,
+}
+
+/// Somebody who can sign requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallerSpec {
+    /// By an Ed25519 public key.
+    Ed25519([u8; 32]),
+    /// By an ECDSA P-256 public key: an uncompressed point (SEC 1 §2.3.3).
+    P256([u8; 65]),
+}
+
 /// A named, complete use of an operation.
 #[derive(Debug)]
 pub struct Job {
     /// Its name.
     pub name: JobName,
     /// Arguments that a caller must give.
-    pub args: Vec<String>,
-    /// What comes in.
-    pub input: Input,
+    pub args: BTreeMap<String, ArgSpec>,
+    /// Who may run it, by name; nobody listed: whoever can connect.
+    pub callers: BTreeSet<String>,
+    /// What comes in: one input, or two for a join.
+    pub inputs: Vec<Input>,
     /// What is done.
     pub operation: OperationSpec,
     /// The form in which the result may leave.
     pub output: OutputSpec,
 }
 
+impl Job {
+    /// What its inputs' ciphertexts must be.
+    pub fn ciphertexts(&self) -> impl Iterator<Item = &Ciphertext> {
+        self.inputs.iter().flat_map(|input| {
+            let (whole, fields) = match &input.source {
+                Source::Whole(ciphertext) => (Some(ciphertext), None),
+                Source::Fields(fields) => (None, Some(fields.values())),
+                Source::Clear => (None, None),
+            };
+            whole.into_iter().chain(fields.into_iter().flatten())
+        })
+    }
+
+    /// The KMS key of its result, where it has one.
+    #[must_use]
+    pub const fn output_key(&self) -> Option<&KeyArn> {
+        match &self.output {
+            OutputSpec::Kms(kms) | OutputSpec::Fields(_, kms) => Some(&kms.key),
+            OutputSpec::None | OutputSpec::Seal { .. } => None,
+        }
+    }
+}
+
 /// What a job takes in.
 #[derive(Debug)]
 pub struct Input {
-    /// The only KMS key whose data keys are opened.
-    pub key: KeyArn,
-    /// Encryption context that the message must carry.
-    pub context: BTreeMap<String, Template>,
+    /// What of it is encrypted.
+    pub source: Source,
+    /// How its plaintext is cut into records.
+    pub shape: Shape,
+    /// What becomes of malformed records.
+    pub bad_records: BadRecords,
 }
 
-/// What a job does.
+/// What of an input is encrypted.
 #[derive(Debug)]
-pub enum OperationSpec {
-    /// Mask the columns of a CSV file.
-    Mask {
-        /// Rule per column.
-        fields: BTreeMap<String, MaskRule>,
-        /// What becomes of columns without a rule.
-        unknown: UnknownColumns,
+pub enum Source {
+    /// All of it: the body is one ciphertext.
+    Whole(Ciphertext),
+    /// These fields of its records, each a ciphertext of its own in base64.
+    Fields(BTreeMap<FieldPath, Ciphertext>),
+    /// Nothing.
+    Clear,
+}
+
+/// What a ciphertext must be.
+#[derive(Debug)]
+pub struct Ciphertext {
+    /// Its format.
+    pub format: Format,
+    /// The only KMS key whose data keys are opened.
+    pub key: KeyArn,
+    /// Encryption context that it must carry; a plain envelope's whole context.
+    pub context: BTreeMap<String, Template>,
+    /// Context that an Encryption SDK message need not carry and is bound to
+    /// all the same (the SDK's required encryption context).
+    pub required_context: BTreeMap<String, Template>,
+}
+
+/// Format of a ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An AWS Encryption SDK message.
+    AwsEncryptionSdk {
+        /// Whether suites that do not commit to their key are opened.
+        allow_legacy: bool,
+        /// Whether suites with a signature are refused.
+        refuse_signed: bool,
     },
-    /// Encrypt anew, unchanged.
-    Reencrypt,
+    /// A plain envelope.
+    PlainEnvelope,
 }
 
 /// The form in which a job's result may leave the enclave.
@@ -123,16 +217,32 @@ pub enum OutputSpec {
     /// In the clear.
     None,
     /// As an Encryption SDK message.
-    Kms {
-        /// KMS key that protects it.
-        key: KeyArn,
-        /// Its encryption context.
-        context: BTreeMap<String, Template>,
-        /// Plaintext bytes per frame.
-        frame: FrameLen,
-    },
+    Kms(KmsOutput),
+    /// In the clear but for these fields, each an Encryption SDK message in
+    /// base64.
+    Fields(BTreeSet<FieldPath>, KmsOutput),
     /// Sealed to a key that the caller names.
-    Seal(Recipients),
+    Seal {
+        /// Who may be named.
+        to: Recipients,
+        /// The length is rounded up to a multiple of so many bytes.
+        pad_to: Option<usize>,
+    },
+}
+
+/// How a result is encrypted under a KMS key.
+#[derive(Debug)]
+pub struct KmsOutput {
+    /// KMS key that protects it.
+    pub key: KeyArn,
+    /// Its encryption context.
+    pub context: BTreeMap<String, Template>,
+    /// Plaintext bytes per frame.
+    pub frame: FrameLen,
+    /// Whether it is signed (suite 0x0578) or not (0x0478).
+    pub signed: bool,
+    /// The length is rounded up to a multiple of so many bytes.
+    pub pad_to: Option<usize>,
 }
 
 /// Who may be named as the recipient of a sealed result.
@@ -168,13 +278,21 @@ impl Manifest {
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let raw: raw::Manifest =
             toml::from_str(text).map_err(|error| ManifestError::Toml(Box::new(error)))?;
-        raw.try_into()
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        check::manifest(raw, digest.as_ref().try_into().unwrap_or_default())
     }
 }
 
 impl ManifestError {
     fn value(place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Value { place: place.into(), problem: problem.into() }
+    }
+
+    fn within(self, outer: &str) -> Self {
+        match self {
+            Self::Value { place, problem } => Self::value(format!("{outer}: {place}"), problem),
+            Self::Toml(error) => Self::Toml(error),
+        }
     }
 }
 

@@ -3,17 +3,32 @@
 //! The last place that sees plaintext. What [`Output::protect`] gives for the
 //! parent is what the job's manifest allows and nothing else.
 
-use strongroom_envelope::esdk::{self, EncryptedDataKey, EncryptionContext, FrameLen};
+mod fields;
+
+use strongroom_envelope::esdk::{self, EncryptedDataKey, EncryptionContext, FrameLen, Signer};
+use strongroom_envelope::padding::{Padder, Padding, PaddingError};
 use strongroom_envelope::seal::{self, Setup};
 use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_wire::Protect;
 
+pub use fields::FieldSealer;
+
+use crate::shape::RecordError;
+
 /// An output at work on one request.
-pub enum Output {
+pub struct Output {
+    form: Form,
+    padder: Option<Padder>,
+    padding: Option<Padding>,
+}
+
+enum Form {
     /// In the clear, as the job allows.
     Clear,
     /// An Encryption SDK message.
     Kms(esdk::Sealer),
+    /// Some fields of each record, each an Encryption SDK message.
+    Fields(Box<FieldSealer>),
     /// A sealed stream.
     Seal(seal::Sealer),
 }
@@ -27,21 +42,56 @@ pub enum OutputError {
     /// As a sealed stream.
     #[error("the result cannot be sealed: {0}")]
     Seal(#[from] seal::SealError),
+    /// With its padding.
+    #[error(transparent)]
+    Padding(#[from] PaddingError),
+    /// Field by field.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A new data key, and what an Encryption SDK message is written with.
+pub struct NewKey<'a> {
+    /// The data key.
+    pub key: &'a DataKey,
+    /// The data key, encrypted under the KMS key.
+    pub encrypted: EncryptedDataKey,
+    /// Encryption context; of a signed message it is the signer's.
+    pub context: &'a EncryptionContext,
+    /// Signs the message, where it is to be signed.
+    pub signer: Option<Signer>,
+    /// Plaintext bytes per frame.
+    pub frame: FrameLen,
 }
 
 impl Output {
-    /// Writes an Encryption SDK message under `key`; its header goes to `out`.
+    /// Leaves in the clear.
+    #[must_use]
+    pub const fn clear() -> Self {
+        Self { form: Form::Clear, padder: None, padding: None }
+    }
+
+    /// Writes an Encryption SDK message; its header goes to `out`.
     ///
     /// # Errors
     /// [`OutputError::Kms`].
     pub fn kms(
-        key: &DataKey,
-        encrypted: EncryptedDataKey,
-        context: &EncryptionContext,
-        frame: FrameLen,
+        new: NewKey<'_>,
+        pad_to: Option<usize>,
         out: &mut Vec<u8>,
     ) -> Result<Self, OutputError> {
-        Ok(Self::Kms(esdk::Sealer::new(key, context, &[encrypted], frame, out)?))
+        let keys = [new.encrypted];
+        let sealer = match new.signer {
+            Some(signer) => esdk::Sealer::signed(new.key, signer, &keys, new.frame, out)?,
+            None => esdk::Sealer::new(new.key, new.context, &keys, new.frame, out)?,
+        };
+        Ok(Self { form: Form::Kms(sealer), padder: padder(pad_to)?, padding: None })
+    }
+
+    /// Encrypts fields of each record.
+    #[must_use]
+    pub fn fields(sealer: FieldSealer) -> Self {
+        Self { form: Form::Fields(Box::new(sealer)), padder: None, padding: None }
     }
 
     /// Writes a sealed stream; its header, with the attestation document that
@@ -49,17 +99,23 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError::Seal`].
-    pub fn seal(setup: Setup, document: &[u8], out: &mut Vec<u8>) -> Result<Self, OutputError> {
-        Ok(Self::Seal(setup.start(document, out)?))
+    pub fn seal(
+        setup: Setup,
+        document: &[u8],
+        pad_to: Option<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, OutputError> {
+        let sealer = setup.start(document, out)?;
+        Ok(Self { form: Form::Seal(sealer), padder: padder(pad_to)?, padding: None })
     }
 
     /// The form, as the caller is told.
     #[must_use]
-    pub const fn form(&self) -> Protect {
-        match self {
-            Self::Clear => Protect::None,
-            Self::Kms(_) => Protect::Kms,
-            Self::Seal(_) => Protect::Seal,
+    pub const fn protects(&self) -> Protect {
+        match self.form {
+            Form::Clear | Form::Fields(_) => Protect::None,
+            Form::Kms(_) => Protect::Kms,
+            Form::Seal(_) => Protect::Seal,
         }
     }
 
@@ -73,12 +129,48 @@ impl Output {
         result: &'a SecretBuf,
         out: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], OutputError> {
-        match self {
-            Self::Clear => return Ok(result.expose()),
-            Self::Kms(sealer) => sealer.seal(result.expose(), out)?,
-            Self::Seal(sealer) => sealer.seal(result.expose(), out)?,
+        if let Some(padder) = &mut self.padder {
+            padder.count(u64::try_from(result.len()).unwrap_or(u64::MAX));
+        }
+        match &mut self.form {
+            Form::Clear => return Ok(result.expose()),
+            Form::Kms(sealer) => sealer.seal(result.expose(), out)?,
+            Form::Fields(sealer) => sealer.seal(result, out)?,
+            Form::Seal(sealer) => sealer.seal(result.expose(), out)?,
         }
         Ok(out)
+    }
+
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.form {
+            Form::Fields(sealer) => sealer.memory(),
+            // A frame or a chunk at most, counted in a job's least budget.
+            Form::Clear | Form::Kms(_) | Form::Seal(_) => 0,
+        }
+    }
+
+    /// Appends the next piece of padding, of which there is none where the job
+    /// says nothing of it. Whether there was one.
+    ///
+    /// # Errors
+    /// [`OutputError`].
+    pub fn pad(&mut self, out: &mut Vec<u8>) -> Result<bool, OutputError> {
+        if let Some(padder) = self.padder.take() {
+            self.padding = Some(padder.finish());
+        }
+        let Some(padding) = &mut self.padding else { return Ok(false) };
+        let mut piece = SecretBuf::new();
+        if padding.emit(&mut piece) == 0 {
+            return Ok(false);
+        }
+        match &mut self.form {
+            Form::Kms(sealer) => sealer.seal(piece.expose(), out)?,
+            Form::Seal(sealer) => sealer.seal(piece.expose(), out)?,
+            Form::Clear | Form::Fields(_) => {}
+        }
+        Ok(true)
     }
 
     /// Appends what marks the result as complete.
@@ -86,11 +178,17 @@ impl Output {
     /// # Errors
     /// [`OutputError`].
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), OutputError> {
-        match self {
-            Self::Clear => {}
-            Self::Kms(sealer) => sealer.finish(out)?,
-            Self::Seal(sealer) => sealer.finish(out)?,
+        match self.form {
+            Form::Clear => {}
+            Form::Kms(sealer) => sealer.finish(out)?,
+            Form::Fields(sealer) => sealer.finish(out)?,
+            Form::Seal(sealer) => sealer.finish(out)?,
         }
         Ok(())
     }
+}
+
+fn padder(pad_to: Option<usize>) -> Result<Option<Padder>, PaddingError> {
+    let padder = |pad_to| Padder::new(u64::try_from(pad_to).unwrap_or(u64::MAX));
+    pad_to.map(padder).transpose()
 }

@@ -4,30 +4,31 @@
 //! before, so the order cannot be got wrong. Plaintext exists only in [`pump`],
 //! in two buffers that are erased.
 
+mod flow;
+mod material;
+
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Buf, BytesMut};
 use serde_bytes::ByteBuf;
-use strongroom_envelope::SecretBuf;
-use strongroom_envelope::esdk::{Header, Opener};
+use strongroom_envelope::esdk::Signer;
+use strongroom_envelope::receipt::Receipt;
 use strongroom_envelope::seal::{Binding, Setup};
-use strongroom_wire::message::{DIGEST_LEN, RECEIPT_KEY_LEN};
 use strongroom_wire::{
     Call, FrameKind, Outcome, Payload, Request, RequestId, Response, Run, Status, Trailer,
 };
 use tracing::{debug, info};
 
-use crate::budget::Share;
-use crate::connection::{Body, Connection};
+use crate::connection::Connection;
 use crate::error::RequestError;
-use crate::job::{BoundJob, BoundOutput};
+use crate::job::{BoundJob, BoundKms, BoundOutput};
 use crate::keys::credentials::CredentialState;
 use crate::operation::Operation;
-use crate::output::Output;
+use crate::output::{FieldSealer, NewKey, Output};
 use crate::server::Service;
+use flow::Flow;
 
 /// Answers a request. What goes wrong in it harms nothing else: it has a
 /// deadline, and a panic ends it alone.
@@ -56,14 +57,19 @@ async fn call(
 ) -> Result<(), RequestError> {
     let id = request.id;
     let (outcome, trailer) = match request.call {
-        Call::Run(job) => {
-            let trailer = run(service, conn, id, job).await?;
+        Call::Run(asked) => {
+            let trailer = run(service, conn, id, asked, None).await?;
             return Ok(conn.send(FrameKind::End, &trailer).await?);
         }
-        Call::Signed(_) => return Err(RequestError::Caller),
+        Call::Signed(signed) => {
+            let (asked, caller) = service.callers().check(&id, &signed)?;
+            let trailer = run(service, conn, id, asked, Some(caller)).await?;
+            return Ok(conn.send(FrameKind::End, &trailer).await?);
+        }
         Call::Attest(attest) => {
-            let document =
-                service.keys().attest(attest.nonce.as_deref().map(Vec::as_slice), None).await?;
+            let nonce = attest.nonce.as_deref().map(Vec::as_slice);
+            let user_data = service.receipts().user_data();
+            let document = service.keys().attest(nonce, Some(&user_data)).await?;
             (Outcome::Attest { document: ByteBuf::from(document) }, Trailer::default())
         }
         Call::Credentials(credentials) => {
@@ -81,42 +87,55 @@ async fn run(
     service: &Service,
     conn: &mut Connection,
     id: RequestId,
-    run: Run,
+    asked: Run,
+    caller: Option<String>,
 ) -> Result<Trailer, RequestError> {
     service.refuse_debug()?;
-    let job = BoundJob::bind(service.manifest(), run)?;
-    let (mut memory, mut input) = (service.memory().share(), BytesMut::new());
-    let header = read_header(service, conn, &mut memory, &mut input).await?;
-    let encrypted = job.select(&header)?;
-    let key = service.keys().decrypt(job.key(), header.encryption_context(), encrypted).await?;
-    let input_id = header.message_id().to_vec();
-    // Authenticates the header, and the message id in it.
-    let opener = Opener::new(header, &key)?;
-    let operation = Operation::new(job.operation(), &service.manifest().limits);
-    let mut out = Vec::new();
-    let output = open_output(service, id, &job, &input_id, &mut out).await?;
-    debug!(job = job.name().as_str(), "opened");
-    respond(conn, id, Outcome::Run { protect: output.form() })?;
-    pump(conn, memory, input, opener, operation, output, out).await
-}
-
-async fn read_header(
-    service: &Service,
-    conn: &mut Connection,
-    memory: &mut Share,
-    input: &mut BytesMut,
-) -> Result<Header, RequestError> {
-    let limits = service.manifest().limits.message();
-    loop {
-        if let Some((header, len)) = Header::parse(input, &limits)? {
-            input.advance(len);
-            return Ok(header);
-        }
-        if conn.read_body(input).await? == Body::End {
-            return Err(RequestError::NoHeader);
-        }
-        memory.hold(conn.memory().saturating_add(input.capacity()))?;
+    let job = BoundJob::bind(service.manifest(), asked, caller)?;
+    let Some((last, before)) = job.inputs().split_last() else { return Err(RequestError::Panic) };
+    conn.expect_more_bodies(before.len());
+    let request_digest = *conn.request_digest();
+    let material = material::of(service, &job).await?;
+    let limits = &service.manifest().limits;
+    let operation = Operation::new(job.operation(), job.inputs(), material, limits)?;
+    let mut flow = Flow::new(service, conn, operation);
+    let mut names = Vec::new();
+    for input in before {
+        let (opening, name) = flow.begin(&job, input).await?;
+        names.extend(name);
+        flow.pass(opening, None).await?;
+        flow.next_input()?;
     }
+    let (opening, name) = flow.begin(&job, last).await?;
+    names.extend(name);
+    let mut header = Vec::new();
+    let mut output = open_output(service, id, &job, &names, &mut header).await?;
+    debug!(job = job.name().as_str(), "opened");
+    respond(flow.conn(), id, Outcome::Run { protect: output.protects() })?;
+    flow.put(header);
+    flow.pass(opening, Some(&mut output)).await?;
+    flow.check_input(job.input_digest())?;
+    let passed = flow.finish(output).await?;
+    let receipt = service.receipts().issue(Receipt {
+        request_id: id.0,
+        request_digest,
+        job: job.name().to_string(),
+        manifest: service.manifest().digest,
+        keys: job.keys(service.manifest()),
+        inputs: passed.inputs,
+        result: passed.result,
+        counter: 0,
+        time_ms: 0,
+        caller: job.caller().map(str::to_owned),
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped),
+    })?;
+    Ok(Trailer {
+        bytes: passed.bytes,
+        records: passed.tally.and_then(|tally| tally.records),
+        dropped: passed.tally.map(|tally| tally.dropped).filter(|dropped| *dropped > 0),
+        receipt: Some(ByteBuf::from(receipt)),
+    })
 }
 
 async fn open_output(
@@ -127,59 +146,40 @@ async fn open_output(
     out: &mut Vec<u8>,
 ) -> Result<Output, RequestError> {
     match job.output() {
-        BoundOutput::None => Ok(Output::Clear),
-        BoundOutput::Kms { key, context, frame } => {
-            let (data_key, encrypted) = service.keys().generate(key, context).await?;
-            Ok(Output::kms(&data_key, encrypted, context, *frame, out)?)
+        BoundOutput::None => Ok(Output::clear()),
+        BoundOutput::Kms(kms) => kms_output(service, kms, out).await,
+        BoundOutput::Fields(layout, kms) => {
+            let (key, encrypted) = service.keys().generate(kms.key, &kms.context).await?;
+            let layout = layout.clone();
+            let sealer = FieldSealer::new(layout, key, encrypted, kms.context.clone(), kms.frame);
+            Ok(Output::fields(sealer))
         }
-        BoundOutput::Seal { to, nonce } => {
+        BoundOutput::Seal { to, nonce, pad_to } => {
             let nonce = nonce.as_deref();
             let (job, args) = (job.name().as_str(), job.args());
-            let binding = Binding { request_id: id.0, job, args, input, nonce };
+            let padded = pad_to.is_some();
+            let binding = Binding { request_id: id.0, job, args, input, nonce, padded };
             let setup = Setup::new(to, &binding).map_err(crate::output::OutputError::from)?;
             let document = service.keys().attest(nonce, Some(&setup.user_data())).await?;
-            Ok(Output::seal(setup, &document, out)?)
+            Ok(Output::seal(setup, &document, *pad_to, out)?)
         }
     }
 }
 
-/// The stream itself: bytes in, plaintext, bytes out, a piece at a time.
-async fn pump(
-    conn: &mut Connection,
-    mut memory: Share,
-    mut input: BytesMut,
-    mut opener: Opener,
-    mut operation: Operation,
-    mut output: Output,
-    mut out: Vec<u8>,
-) -> Result<Trailer, RequestError> {
-    let (mut plaintext, mut result) = (SecretBuf::new(), SecretBuf::new());
-    let mut sent = 0_u64;
-    loop {
-        let opened = opener.open(&input, &mut plaintext, PIECE)?;
-        input.advance(opened);
-        operation.process(&mut plaintext, &mut result)?;
-        sent = sent.saturating_add(send(conn, output.protect(&result, &mut out)?).await?);
-        let buffers = [input.capacity(), plaintext.capacity(), result.capacity(), out.capacity()];
-        memory.hold(buffers.iter().sum::<usize>().saturating_add(conn.memory()))?;
-        result.clear();
-        out.clear();
-        if opened == 0 && conn.read_body(&mut input).await? == Body::End {
-            break;
-        }
-    }
-    opener.finish()?;
-    let records = operation.finish(&mut plaintext, &mut result)?;
-    sent = sent.saturating_add(send(conn, output.protect(&result, &mut out)?).await?);
-    out.clear();
-    output.finish(&mut out)?;
-    sent = sent.saturating_add(send(conn, &out).await?);
-    Ok(Trailer { bytes: sent, records, ..Trailer::default() })
-}
-
-async fn send(conn: &mut Connection, bytes: &[u8]) -> Result<u64, RequestError> {
-    conn.send_data(bytes).await?;
-    Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+async fn kms_output(
+    service: &Service,
+    kms: &BoundKms<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Output, RequestError> {
+    let signer = match kms.signed {
+        // Made first: KMS is given its verification key with the context.
+        true => Some(Signer::new(&kms.context).map_err(crate::output::OutputError::from)?),
+        false => None,
+    };
+    let context = signer.as_ref().map_or(&kms.context, Signer::encryption_context);
+    let (key, encrypted) = service.keys().generate(kms.key, context).await?;
+    let new = NewKey { key: &key, encrypted, context: &kms.context, signer, frame: kms.frame };
+    Ok(Output::kms(new, kms.pad_to, out)?)
 }
 
 fn respond(conn: &mut Connection, id: RequestId, outcome: Outcome) -> Result<(), RequestError> {
@@ -196,8 +196,8 @@ fn status(service: &Service) -> Status {
         credentials: service.keys().credentials().state(SystemTime::now())
             == CredentialState::Present,
         jobs: service.manifest().jobs.keys().map(ToString::to_string).collect(),
-        manifest: ByteBuf::from([0; DIGEST_LEN]),
-        receipt_key: ByteBuf::from([0; RECEIPT_KEY_LEN]),
+        manifest: ByteBuf::from(service.manifest().digest),
+        receipt_key: ByteBuf::from(service.receipts().public_key()),
     }
 }
 
@@ -214,7 +214,3 @@ async fn catching<T>(
     })
     .await
 }
-
-/// Most plaintext opened at once, in bytes, before it is worked on; a longer
-/// frame is opened whole.
-const PIECE: usize = 256 << 10;

@@ -10,16 +10,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strongroom_attestation::nsm::{Nsm, NsmError};
+use strongroom_envelope::receipt::ReceiptError;
 use strongroom_wire::{ErrorBody, ErrorCode, FrameKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::budget::Budget;
+use crate::callers::Callers;
 use crate::connection::{Connection, ConnectionError};
 use crate::error::RequestError;
 use crate::keys::road::Road;
 use crate::keys::{KeyError, Keys};
 use crate::manifest::Manifest;
+use crate::receipts::Receipts;
 use crate::request;
 use crate::transport::{Listener, Peer, Stream};
 
@@ -29,6 +32,8 @@ pub struct Service {
     keys: Keys,
     module_id: String,
     memory: Budget,
+    callers: Callers,
+    receipts: Receipts,
 }
 
 /// Why the service cannot start.
@@ -40,6 +45,12 @@ pub enum BootError {
     /// The recipient key pair cannot be made.
     #[error("the recipient key pair cannot be made: {0}")]
     Keys(#[from] KeyError),
+    /// The receipt key cannot be made.
+    #[error("the receipt key cannot be made: {0}")]
+    Receipts(#[from] ReceiptError),
+    /// A caller's public key is not on its curve.
+    #[error("the public key of the manifest's caller {0:?} is not a point of its curve")]
+    Caller(String),
 }
 
 impl Service {
@@ -63,7 +74,9 @@ impl Service {
             warn!(allowed = manifest.allow_debug, "the enclave runs in debug mode");
         }
         let memory = Budget::new(manifest.limits.max_in_flight_bytes.0);
-        Ok(Arc::new(Self { manifest, keys, module_id, memory }))
+        let callers = Callers::new(&manifest, &module_id).map_err(BootError::Caller)?;
+        let receipts = Receipts::new()?;
+        Ok(Arc::new(Self { manifest, keys, module_id, memory, callers, receipts }))
     }
 
     /// The manifest.
@@ -82,6 +95,18 @@ impl Service {
     #[must_use]
     pub fn memory(&self) -> &Budget {
         &self.memory
+    }
+
+    /// Who can sign requests.
+    #[must_use]
+    pub fn callers(&self) -> &Callers {
+        &self.callers
+    }
+
+    /// The maker of receipts.
+    #[must_use]
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
     }
 
     /// The enclave's id.

@@ -7,7 +7,20 @@
 //! It knows no keys and no operation, and keeps no plaintext of its own but in
 //! buffers that are erased.
 
+mod array;
+pub(crate) mod csv;
+mod document;
+mod json;
+mod lines;
+mod records;
+mod table;
+mod tree;
+
 use strongroom_envelope::SecretBuf;
+
+pub use csv::CsvError;
+pub use json::JsonError;
+pub use records::{RecordError, RecordProblem, Records};
 
 use crate::manifest::fields::{BadRecords, FieldPath, Shape, UnknownFields};
 
@@ -54,6 +67,9 @@ pub enum FieldError {
     /// An array or object where a rule has to read a value.
     #[error("it is an array or object")]
     Nested,
+    /// Several values where there may be one.
+    #[error("it has several values where the operation reads one")]
+    Several,
     /// Bytes that are not UTF-8 where a rule has to read text.
     #[error("it is not UTF-8")]
     NotUtf8,
@@ -69,9 +85,21 @@ pub enum FieldError {
     /// Not a token of this field, tenant and key.
     #[error("it is not a token of this field and tenant")]
     NotAToken,
-    /// Not a ciphertext that the job can open.
+    /// Not a ciphertext.
+    #[error("it is not a ciphertext of the job's format, in base64")]
+    NotACiphertext,
+    /// A ciphertext for another use.
+    #[error("its encryption context is not the one that the job requires")]
+    OtherContext,
+    /// A ciphertext under another KMS key.
+    #[error("none of its data keys is under the job's KMS key")]
+    OtherKey,
+    /// Not a ciphertext that opens.
     #[error("it cannot be opened")]
     NotOpened,
+    /// The cryptographic library failed.
+    #[error("it cannot be encrypted")]
+    NotEncrypted,
     /// It is longer than a rule takes.
     #[error("it is too long")]
     TooLong,
@@ -97,6 +125,14 @@ pub trait Visitor {
         new: &mut SecretBuf,
     ) -> Result<Edit, FieldError>;
 
+    /// Whether the field number `field` is left out of every record. The header
+    /// row of a CSV file has to know before the first value comes; a column that
+    /// is left out is not handed over.
+    fn drops(&self, field: usize) -> bool {
+        let _ = field;
+        false
+    }
+
     /// The record is complete.
     ///
     /// # Errors
@@ -115,10 +151,61 @@ pub struct Layout {
     pub fields: Vec<FieldPath>,
     /// What becomes of the others when a record is written.
     pub unknown: UnknownFields,
+    /// What becomes of a JSON document in which one of the fields is missing; a
+    /// CSV file always has to have them all.
+    pub missing: MissingFields,
     /// What becomes of malformed records.
     pub bad_records: BadRecords,
     /// Longest record, in bytes.
     pub max_record: usize,
+}
+
+impl Layout {
+    /// What is wrong with a record of which the field number `field` is bad.
+    fn bad_field(&self, field: usize, problem: FieldError) -> RecordProblem {
+        RecordProblem::Field { field: self.name(field), problem }
+    }
+
+    /// A field's name as the manifest has it.
+    fn name(&self, field: usize) -> String {
+        self.fields.get(field).map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// Where a shape's records go: to a visitor, and, when they are written anew,
+/// to a buffer.
+struct Target<'a, V> {
+    visitor: &'a mut V,
+    out: Option<&'a mut SecretBuf>,
+}
+
+impl<V> Target<'_, V> {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(out) = &mut self.out {
+            out.extend_from_slice(bytes);
+        }
+    }
+
+    /// Length of what has been written.
+    fn mark(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.len())
+    }
+
+    /// Erases what was written since the length was `mark`.
+    fn back_to(&mut self, mark: usize) {
+        if let Some(out) = &mut self.out {
+            out.truncate(mark);
+        }
+    }
+}
+
+/// What becomes of a record that lacks a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingFields {
+    /// There is no value of it.
+    Allow,
+    /// The record is bad: one that was renamed would pass as unknown.
+    Refuse,
 }
 
 /// How many records there were.

@@ -1,6 +1,8 @@
 //! Binding: a caller gets exactly what the manifest says, or a reason.
 
 use super::*;
+
+const MAX_ARG_LEN: usize = ArgSpec::MAX_LEN;
 use crate::manifest::Manifest;
 
 fn manifest() -> Manifest {
@@ -45,7 +47,7 @@ fn run(job: &str, args: &[(&str, &str)]) -> Run {
 }
 
 fn refusal(run: Run) -> JobError {
-    match BoundJob::bind(&manifest(), run) {
+    match BoundJob::bind(&manifest(), run, None) {
         Ok(_) => panic!("was bound"),
         Err(error) => error,
     }
@@ -67,10 +69,10 @@ fn arguments_are_exactly_those_declared() {
 #[test]
 fn an_argument_is_bounded_and_plain() {
     let long = "x".repeat(MAX_ARG_LEN);
-    assert!(BoundJob::bind(&manifest(), run("mask", &[("tenant", &long)])).is_ok());
+    assert!(BoundJob::bind(&manifest(), run("mask", &[("tenant", &long)]), None).is_ok());
     for bad in ["", "a\nb", "a\0", "\u{7f}", &format!("{long}x")] {
         let error = refusal(run("mask", &[("tenant", bad)]));
-        assert_eq!(error, JobError::BadArg("tenant".into()), "{bad:?}");
+        assert_eq!(error, JobError::BadArg("tenant".into(), MAX_ARG_LEN), "{bad:?}");
     }
 }
 
@@ -81,7 +83,7 @@ fn a_result_is_sealed_only_to_a_listed_key() {
         ..run(job, args)
     };
     let manifest = manifest();
-    assert!(BoundJob::bind(&manifest, with_key("seal", &[], &[0x11; 32])).is_ok());
+    assert!(BoundJob::bind(&manifest, with_key("seal", &[], &[0x11; 32]), None).is_ok());
     assert_eq!(refusal(with_key("seal", &[], &[0x12; 32])), JobError::RecipientNotListed);
     assert_eq!(refusal(with_key("seal", &[], &[0x11; 31])), JobError::MissingRecipient);
     assert_eq!(refusal(run("seal", &[])), JobError::MissingRecipient);
@@ -94,7 +96,7 @@ fn a_result_is_sealed_only_to_a_listed_key() {
 #[test]
 fn the_output_context_carries_the_arguments() {
     let manifest = manifest();
-    let job = BoundJob::bind(&manifest, run("rotate", &[("tenant", "acme")])).unwrap();
-    let BoundOutput::Kms { context, .. } = job.output() else { panic!("not kms") };
-    assert_eq!(context.get("tenant"), Some("new/acme"));
+    let job = BoundJob::bind(&manifest, run("rotate", &[("tenant", "acme")]), None).unwrap();
+    let BoundOutput::Kms(kms) = job.output() else { panic!("not kms") };
+    assert_eq!(kms.context.get("tenant"), Some("new/acme"));
 }

@@ -1,229 +1,190 @@
 //! From a manifest as it is written to one that can be relied on.
 //!
 //! Whatever would let data out by oversight is refused here, each with what
-//! would be right instead.
+//! would be right instead. What may leave at all is in [`leave`].
+
+mod input;
+mod leave;
+mod limits;
+mod operation;
+mod output;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use strongroom_envelope::esdk::FrameLen;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use super::raw::{
-    AnyWord, Manifest, RawInput, RawJob, RawLimits, RawOutput, RawRecipients, Shape, Verb,
-};
+use super::raw::{RawArgs, RawCaller, RawJob, RawSecret};
 use super::types::is_name;
 use super::{
-    ByteCount, Input, Job, JobName, KeyArn, Kms, Limits, ManifestError, MaskRule, OperationSpec,
-    OutputSpec, Recipients, Region, Template, UnknownColumns,
+    ArgSpec, CallerSpec, Job, JobName, KeyArn, Kms, Manifest, ManifestError, Pattern, Region,
+    SecretSpec, Template, raw,
 };
 
-impl TryFrom<Manifest> for super::Manifest {
-    type Error = ManifestError;
-
-    fn try_from(raw: Manifest) -> Result<Self, ManifestError> {
-        let limits = raw.limits.check()?;
-        // Ports below are for privileged processes, which the service is not; the
-        // highest number means any port.
-        if !(1024..u32::MAX).contains(&raw.listen.vsock_port) {
-            return Err(ManifestError::value("listen.vsock_port", "must be 1024 to 4294967294"));
-        }
-        let region = Region::parse(&raw.kms.region).map_err(at("kms.region"))?;
-        let mut jobs = BTreeMap::new();
-        for job in raw.job {
-            let place = format!("job {:?}", job.name);
-            let job = job.check(&region).map_err(|error| error.within(&place))?;
-            if jobs.insert(job.name.clone(), job).is_some() {
-                return Err(ManifestError::value(place, "another job has the same name"));
-            }
-        }
-        if jobs.is_empty() {
-            return Err(ManifestError::value(
-                "job",
-                "a manifest without jobs can do nothing; add a [[job]]",
-            ));
-        }
-        Ok(Self {
-            memory_mib: raw.enclave.memory_mib,
-            allow_debug: raw.enclave.allow_debug,
-            vsock_port: raw.listen.vsock_port,
-            limits,
-            kms: Kms { region, proxy_cid: raw.kms.proxy.cid, proxy_port: raw.kms.proxy.port },
-            jobs,
-        })
-    }
+/// What the jobs of a manifest refer to.
+struct Names<'a> {
+    region: &'a Region,
+    secrets: &'a BTreeMap<String, SecretSpec>,
+    callers: &'a BTreeMap<String, CallerSpec>,
 }
 
-impl RawLimits {
-    fn check(self) -> Result<Limits, ManifestError> {
-        let secs = |key: &str, secs: u64| match secs {
-            1..=86_400 => Ok(Duration::from_secs(secs)),
-            _ => Err(ManifestError::value(format!("limits.{key}"), "must be 1 to 86400 seconds")),
-        };
-        let bytes = |key: &str, count: ByteCount, max: usize| match count.0 {
-            n if (1..=max).contains(&n) => Ok(count),
-            _ => Err(ManifestError::value(
-                format!("limits.{key}"),
-                format!("must be 1 to {max} bytes"),
-            )),
-        };
-        let number = |key: &str, n: usize, max: usize| match n {
-            n if (1..=max).contains(&n) => Ok(n),
-            _ => Err(ManifestError::value(format!("limits.{key}"), format!("must be 1 to {max}"))),
-        };
-        let limits = Limits {
-            max_in_flight_bytes: self.max_in_flight_bytes,
-            max_connections: number("max_connections", self.max_connections, 1 << 20)?,
-            request_deadline: secs("request_deadline_secs", self.request_deadline_secs)?,
-            idle_timeout: secs("idle_timeout_secs", self.idle_timeout_secs)?,
-            max_header: bytes("max_header", self.max_header, 1 << 20)?,
-            max_frame: bytes("max_frame", self.max_frame, 64 << 20)?,
-            max_encrypted_data_keys: number(
-                "max_encrypted_data_keys",
-                self.max_encrypted_data_keys,
-                1000,
-            )?,
-            max_record: bytes("max_record", self.max_record, 64 << 20)?,
-        };
-        // The longest frame, as ciphertext and plaintext and in buffers that
-        // grow by doubling, has to fit: else a job would be busy for ever.
-        let least = limits
-            .max_frame
-            .0
-            .saturating_mul(6)
-            .saturating_add(limits.max_record.0.saturating_mul(4));
-        if limits.max_in_flight_bytes.0 < least {
-            let problem =
-                format!("must be at least {least} bytes for this max_frame and max_record");
-            return Err(ManifestError::value("limits.max_in_flight_bytes", problem));
-        }
-        Ok(limits)
+/// The manifest whose text has this SHA-256.
+pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest, ManifestError> {
+    let limits = raw.limits.check()?;
+    // Ports below are for privileged processes, which the service is not; the
+    // highest number means any port.
+    if !(1024..u32::MAX).contains(&raw.listen.vsock_port) {
+        return Err(ManifestError::value("listen.vsock_port", "must be 1024 to 4294967294"));
     }
+    let region = Region::parse(&raw.kms.region).map_err(at("kms.region"))?;
+    let secrets = each(
+        raw.secret,
+        "secret",
+        |secret: &RawSecret| &secret.name,
+        |secret| secret.check(&region),
+    )?;
+    let callers = each(raw.caller, "caller", |caller: &RawCaller| &caller.name, RawCaller::check)?;
+    let names = Names { region: &region, secrets: &secrets, callers: &callers };
+    let jobs = each(raw.job, "job", |job: &RawJob| &job.name, |job| job.check(&names))?;
+    if jobs.is_empty() {
+        return Err(ManifestError::value(
+            "job",
+            "a manifest without jobs can do nothing; add a [[job]]",
+        ));
+    }
+    Ok(Manifest {
+        memory_mib: raw.enclave.memory_mib,
+        allow_debug: raw.enclave.allow_debug,
+        vsock_port: raw.listen.vsock_port,
+        limits,
+        kms: Kms { region, proxy_cid: raw.kms.proxy.cid, proxy_port: raw.kms.proxy.port },
+        secrets,
+        callers,
+        jobs: jobs.into_values().map(|job| (job.name.clone(), job)).collect(),
+        digest,
+    })
+}
+
+/// Checks each of a list of named tables.
+fn each<R, T>(
+    list: Vec<R>,
+    what: &str,
+    name: impl Fn(&R) -> &String,
+    check: impl Fn(R) -> Result<T, ManifestError>,
+) -> Result<BTreeMap<String, T>, ManifestError> {
+    let mut checked = BTreeMap::new();
+    for raw in list {
+        let name = name(&raw).clone();
+        let place = format!("{what} {name:?}");
+        if !is_name(&name) {
+            let problem = "is not a name: 1 to 64 of a-z, 0-9, - and _";
+            return Err(ManifestError::value(place, problem));
+        }
+        let item = check(raw).map_err(|error| error.within(&place))?;
+        if checked.insert(name, item).is_some() {
+            return Err(ManifestError::value(place, format!("another {what} has the same name")));
+        }
+    }
+    Ok(checked)
 }
 
 impl RawJob {
-    fn check(self, region: &Region) -> Result<Job, ManifestError> {
+    fn check(mut self, names: &Names<'_>) -> Result<Job, ManifestError> {
         let name = JobName::parse(&self.name).map_err(at("name"))?;
-        let args = check_args(&self.args)?;
-        let operation =
-            check_operation(self.operation, self.input.format, self.fields, self.unknown_fields)?;
-        let input = self.input.check(&args, region)?;
-        let output = self.output.check(&args, region)?;
-        if matches!((&operation, &output), (OperationSpec::Reencrypt, OutputSpec::None)) {
-            return Err(ManifestError::value(
-                "output",
-                "reencrypt with protect = \"none\" would hand the parent the plaintext; use \"kms\" or \"seal\"",
-            ));
+        let args = std::mem::take(&mut self.args).check()?;
+        let arg_names: BTreeSet<&str> = args.keys().map(String::as_str).collect();
+        let callers: BTreeSet<String> = self.callers.iter().cloned().collect();
+        if let Some(unknown) = callers.iter().find(|caller| !names.callers.contains_key(*caller)) {
+            let problem = format!("{unknown:?} is not the name of a [[caller]]");
+            return Err(ManifestError::value("callers", problem));
         }
-        if matches!(&operation, OperationSpec::Mask { fields, unknown: UnknownColumns::Keep }
-            if matches!(output, OutputSpec::None) && fields.values().all(|rule| *rule == MaskRule::Keep))
-        {
-            return Err(ManifestError::value(
-                "fields",
-                "nothing would be masked, and protect = \"none\" would hand the parent the plaintext",
-            ));
-        }
-        let job = Job { name, args: self.args, input, operation, output };
-        job.every_arg_is_pinned()?;
+        let inputs = self.inputs(&arg_names, names.region)?;
+        let (operation, output) = self.operation(&inputs, &arg_names, names)?;
+        let output = output.check(&inputs, &arg_names, names.region)?;
+        let job = Job { name, args, callers, inputs, operation, output };
+        job.check_args()?;
+        job.check_leaving()?;
         Ok(job)
     }
 }
 
-fn check_args(args: &[String]) -> Result<BTreeSet<&str>, ManifestError> {
-    let set: BTreeSet<&str> = args.iter().map(String::as_str).collect();
-    match args.iter().find(|arg| !is_name(arg)) {
-        Some(bad) => Err(ManifestError::value(
-            "args",
-            format!("{bad:?} is not a name: 1 to 64 of a-z, 0-9, - and _"),
-        )),
-        None if set.len() < args.len() => {
-            Err(ManifestError::value("args", "an argument is named twice"))
+impl RawArgs {
+    fn check(self) -> Result<BTreeMap<String, ArgSpec>, ManifestError> {
+        let mut args = BTreeMap::new();
+        let list: Vec<(String, ArgSpec)> = match self {
+            Self::Listed(names) => {
+                names.into_iter().map(|name| (name, ArgSpec::default())).collect()
+            }
+            Self::Typed(table) => {
+                let typed = table.into_iter().map(|(name, raw)| {
+                    let place = format!("args.{name}");
+                    let pattern = raw.pattern.map(|text| Pattern::parse(&text)).transpose();
+                    let pattern = pattern.map_err(at(&place))?;
+                    let max_len = raw.max_length.unwrap_or(ArgSpec::MAX_LEN);
+                    if !(1..=MAX_ARG_LEN).contains(&max_len) {
+                        let problem = format!("max_length must be 1 to {MAX_ARG_LEN} bytes");
+                        return Err(ManifestError::value(place, problem));
+                    }
+                    Ok((name, ArgSpec { max_len, pattern }))
+                });
+                typed.collect::<Result<_, _>>()?
+            }
+        };
+        for (name, spec) in list {
+            if !is_name(&name) {
+                let problem = format!("{name:?} is not a name: 1 to 64 of a-z, 0-9, - and _");
+                return Err(ManifestError::value("args", problem));
+            }
+            if args.insert(name, spec).is_some() {
+                return Err(ManifestError::value("args", "an argument is named twice"));
+            }
         }
-        None if set.len() > strongroom_wire::message::MAX_ARGS => {
-            Err(ManifestError::value("args", "too many arguments"))
+        if args.len() > strongroom_wire::message::MAX_ARGS {
+            return Err(ManifestError::value("args", "too many arguments"));
         }
-        None => Ok(set),
+        Ok(args)
     }
 }
 
-fn check_operation(
-    verb: Verb,
-    shape: Option<Shape>,
-    fields: Option<BTreeMap<String, MaskRule>>,
-    unknown: Option<UnknownColumns>,
-) -> Result<OperationSpec, ManifestError> {
-    match (verb, shape, fields) {
-        (Verb::Mask, Some(Shape::Csv), Some(fields)) => {
-            let unknown = unknown.unwrap_or(UnknownColumns::Drop);
-            let dropped = fields.values().all(|rule| *rule == MaskRule::Drop);
-            if dropped && unknown == UnknownColumns::Drop {
-                return Err(ManifestError::value(
-                    "fields",
-                    "no column would be left; give one a rule other than drop",
-                ));
+impl RawSecret {
+    fn check(self, region: &Region) -> Result<SecretSpec, ManifestError> {
+        let key = check_key("key", &self.key, region)?;
+        let context = check_context("context", self.context, &BTreeSet::new())?;
+        if context.is_empty() {
+            let problem = "must say what the key is for: it keeps other ciphertexts of the same KMS key from standing in for it";
+            return Err(ManifestError::value("context", problem));
+        }
+        let none = BTreeMap::new();
+        let context = context.into_iter().map(|(name, value)| (name, value.fill(&none))).collect();
+        match STANDARD.decode(&self.wrapped) {
+            // KMS API, Decrypt: CiphertextBlob.
+            Ok(wrapped) if (1..=6144).contains(&wrapped.len()) => {
+                Ok(SecretSpec { key, context, wrapped })
             }
-            Ok(OperationSpec::Mask { fields, unknown })
+            _ => Err(ManifestError::value(
+                "wrapped",
+                "must be a KMS CiphertextBlob of 1 to 6144 bytes in base64",
+            )),
         }
-        (Verb::Mask, Some(Shape::Csv), None) => Err(ManifestError::value(
-            "fields",
-            "mask needs a rule per column: fields = { pan = \"last4\" }",
-        )),
-        (Verb::Mask, _, _) => {
-            Err(ManifestError::value("input.format", "mask reads format = \"csv\""))
-        }
-        (Verb::Reencrypt, None | Some(Shape::Bytes), None) if unknown.is_none() => {
-            Ok(OperationSpec::Reencrypt)
-        }
-        (Verb::Reencrypt, Some(Shape::Csv), _) => Err(ManifestError::value(
-            "input.format",
-            "reencrypt does not look inside; leave format out",
-        )),
-        (Verb::Reencrypt, _, _) => Err(ManifestError::value(
-            "fields",
-            "reencrypt does not look inside; leave fields and unknown_fields out",
-        )),
     }
 }
 
-impl RawInput {
-    fn check(self, args: &BTreeSet<&str>, region: &Region) -> Result<Input, ManifestError> {
-        let key = check_key("input.key", &self.key, region)?;
-        let context = check_context("input.context", self.context, args)?;
-        // A context that the caller could choose whole would pin nothing.
-        if context.values().all(|value| value.arg().is_some()) {
-            return Err(ManifestError::value(
-                "input.context",
-                "at least one value must be fixed here, not an argument: it says what the data may be used for",
-            ));
-        }
-        Ok(Input { key, context })
-    }
-}
-
-impl RawOutput {
-    fn check(self, args: &BTreeSet<&str>, region: &Region) -> Result<OutputSpec, ManifestError> {
-        match self {
-            Self::None {} => Ok(OutputSpec::None),
-            Self::Kms { key, context, frame } => {
-                let Some(frame) = FrameLen::new(frame.0) else {
-                    return Err(ManifestError::value("output.frame", "must be 1 byte to 8MiB"));
-                };
-                let key = check_key("output.key", &key, region)?;
-                let context = check_context("output.context", context, args)?;
-                Ok(OutputSpec::Kms { key, context, frame })
-            }
-            Self::Seal { to: RawRecipients::Word(AnyWord::Any) } => {
-                Ok(OutputSpec::Seal(Recipients::Any))
-            }
-            Self::Seal { to: RawRecipients::Listed(keys) } => {
-                let keys: Result<Vec<_>, _> = keys.iter().map(|key| public_key(key)).collect();
-                match keys {
-                    Ok(keys) if !keys.is_empty() => Ok(OutputSpec::Seal(Recipients::Listed(keys))),
-                    _ => Err(ManifestError::value(
-                        "output.to",
-                        "must be \"any\" or a list of X25519 public keys of 64 hex digits each",
-                    )),
-                }
-            }
+impl RawCaller {
+    fn check(self) -> Result<CallerSpec, ManifestError> {
+        let mut ed25519 = [0; 32];
+        let mut p256 = [0; 65];
+        if hex::decode_to_slice(&self.public_key, &mut ed25519).is_ok() {
+            Ok(CallerSpec::Ed25519(ed25519))
+        } else if hex::decode_to_slice(&self.public_key, &mut p256).is_ok()
+            && p256.starts_with(&[4])
+        {
+            Ok(CallerSpec::P256(p256))
+        } else {
+            Err(ManifestError::value(
+                "public_key",
+                "must be an Ed25519 public key (64 hex digits) or an uncompressed P-256 point (130 hex digits)",
+            ))
         }
     }
 }
@@ -244,8 +205,8 @@ fn check_context(
     args: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, Template>, ManifestError> {
     let entry = |(name, value): (String, String)| {
-        // The Encryption SDK keeps this prefix for itself.
-        if name.is_empty() || name.starts_with("aws-crypto-") {
+        // The Encryption SDK keeps the first prefix for itself, and we the second.
+        if name.is_empty() || name.starts_with("aws-crypto-") || name.starts_with("strongroom-") {
             return Err(ManifestError::value(
                 place,
                 format!("{name:?} cannot be a key of an encryption context"),
@@ -257,38 +218,9 @@ fn check_context(
     raw.into_iter().map(entry).collect()
 }
 
-fn public_key(text: &str) -> Result<[u8; 32], hex::FromHexError> {
-    let mut key = [0; 32];
-    hex::decode_to_slice(text, &mut key).map(|()| key)
-}
-
-impl Job {
-    /// An argument that only the result's context used would let a caller label
-    /// one tenant's data as another's.
-    fn every_arg_is_pinned(&self) -> Result<(), ManifestError> {
-        let pinned: BTreeSet<&str> =
-            self.input.context.values().filter_map(Template::arg).collect();
-        match self.args.iter().find(|arg| !pinned.contains(arg.as_str())) {
-            Some(arg) => Err(ManifestError::value(
-                "args",
-                format!(
-                    "{arg:?} is not used in input.context: what a caller says must be checked against the message"
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-impl ManifestError {
-    fn within(self, outer: &str) -> Self {
-        match self {
-            Self::Value { place, problem } => Self::value(format!("{outer}: {place}"), problem),
-            Self::Toml(error) => Self::Toml(error),
-        }
-    }
-}
-
 fn at(place: &str) -> impl FnOnce(String) -> ManifestError + '_ {
     move |problem| ManifestError::value(place, problem)
 }
+
+/// Longest value that an argument can be allowed, in bytes.
+const MAX_ARG_LEN: usize = 4096;

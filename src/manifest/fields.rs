@@ -136,9 +136,9 @@ pub enum FieldRule {
     /// Only part of it is left, or nothing.
     Mask(MaskRule),
     /// A token takes its place.
-    Token(TokenScheme),
+    Token(TokenRule),
     /// It is a token, and the value takes its place.
-    Detoken(TokenScheme),
+    Detoken(TokenRule),
     /// Its blind index takes its place.
     Index(IndexRule),
 }
@@ -160,8 +160,9 @@ pub enum MaskRule {
     Email,
     /// The year of a date that begins with it (`2026-11-24…`, RFC 3339).
     YearOfDate,
-    /// The range of this width that a number lies in, as `20-29` for 10: for
-    /// whole numbers; a fraction is cut off.
+    /// The range of this width that a number lies in: `20-29` for 25 and a width
+    /// of 10, `-10 to -1` for -3. A fraction is rounded down; an exponent is no
+    /// number here.
     Generalise(u32),
     /// Unchanged.
     Keep,
@@ -170,6 +171,15 @@ pub enum MaskRule {
 }
 
 /// How a value becomes a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRule {
+    /// The scheme.
+    pub scheme: TokenScheme,
+    /// The name that the token is bound to: the field's own, if not said.
+    pub name: String,
+}
+
+/// A scheme of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenScheme {
     /// AES-SIV (RFC 5297), in base64url.
@@ -194,6 +204,8 @@ pub enum Alphabet {
 /// How a value becomes a blind index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexRule {
+    /// The name that the index is bound to: the field's own, if not said.
+    pub name: String,
     /// Steps that make equal what means the same, in order.
     pub normalise: Vec<Normalise>,
     /// Bytes of the index that are kept, 8 to 32; two hex digits each.

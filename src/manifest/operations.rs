@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_envelope::signing;
+
 use super::fields::{FieldPath, FieldRule, IndexRule, Normalise, UnknownFields};
 use super::types::Template;
 
@@ -73,8 +75,6 @@ pub enum MatchForm {
     Indexed {
         /// The wrapped key of the index.
         secret: SecretName,
-        /// The name under which the index was made; the field's own by default.
-        name: String,
         /// How it was made.
         rule: IndexRule,
         /// Whose data it is.
@@ -175,6 +175,17 @@ pub enum SignatureAlgorithm {
     Ed25519,
     /// RSASSA-PSS with SHA-256 and a salt of 32 bytes (RFC 8017).
     RsaPss,
+}
+
+impl From<SignatureAlgorithm> for signing::SignatureAlgorithm {
+    fn from(algorithm: SignatureAlgorithm) -> Self {
+        match algorithm {
+            SignatureAlgorithm::EcdsaP256 => Self::EcdsaP256Sha256,
+            SignatureAlgorithm::EcdsaSecp256k1 => Self::EcdsaSecp256k1Sha256,
+            SignatureAlgorithm::Ed25519 => Self::Ed25519,
+            SignatureAlgorithm::RsaPss => Self::RsaPssSha256,
+        }
+    }
 }
 
 /// What is signed.

@@ -1,14 +1,29 @@
 //! The manifest as it is written; [`super::check`] makes a [`super::Manifest`] of it.
+//! What jobs do is in [`job`].
 //!
 //! Every table refuses unknown keys. Variants of a tagged enum are never unit
 //! variants: serde lets any extra key pass beside those, and
 //! `output = { protect = "none", key = "…" }` would let data leave in the clear.
 
+mod job;
+mod operation;
+mod output;
+
 use std::collections::BTreeMap;
 
+pub(super) use job::{
+    BadWord, CiphertextWord, CommitmentWord, RawArgs, RawCiphertext, RawInput, RawJob, ShapeWord,
+    SignaturesWord, Verb,
+};
+pub(super) use operation::{
+    AlgorithmWord, AlphabetWord, AsWord, ComputeTable, MaskWord, NormaliseWord, RawAggregate,
+    RawCompute, RawCondition, RawIndex, RawJoin, RawMatch, RawRule, RawRuleTable, RawSign,
+    SchemeWord, SignsWord, UnknownWord,
+};
+pub(super) use output::{AnyWord, RawOutput, RawRecipients};
 use serde::Deserialize;
 
-use super::{ByteCount, MaskRule, UnknownColumns};
+use super::ByteCount;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,7 +34,27 @@ pub(super) struct Manifest {
     pub(super) limits: RawLimits,
     pub(super) kms: RawKms,
     #[serde(default)]
+    pub(super) secret: Vec<RawSecret>,
+    #[serde(default)]
+    pub(super) caller: Vec<RawCaller>,
+    #[serde(default)]
     pub(super) job: Vec<RawJob>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSecret {
+    pub(super) name: String,
+    pub(super) key: String,
+    pub(super) context: BTreeMap<String, String>,
+    pub(super) wrapped: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCaller {
+    pub(super) name: String,
+    pub(super) public_key: String,
 }
 
 /// How nitro-cli runs the enclave; of the service's concern is only the last key.
@@ -54,6 +89,8 @@ pub(super) struct RawLimits {
     pub(super) max_frame: ByteCount,
     pub(super) max_encrypted_data_keys: usize,
     pub(super) max_record: ByteCount,
+    pub(super) max_data_keys: usize,
+    pub(super) max_groups: usize,
 }
 
 impl Default for RawLimits {
@@ -67,6 +104,8 @@ impl Default for RawLimits {
             max_frame: ByteCount(8 << 20),
             max_encrypted_data_keys: 8,
             max_record: ByteCount(1 << 20),
+            max_data_keys: 1000,
+            max_groups: 10_000,
         }
     }
 }
@@ -91,72 +130,4 @@ impl Default for Proxy {
         // Where AWS's vsock-proxy service listens for KMS.
         Self { cid: 3, port: 8000 }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawJob {
-    pub(super) name: String,
-    pub(super) operation: Verb,
-    pub(super) input: RawInput,
-    #[serde(default)]
-    pub(super) args: Vec<String>,
-    pub(super) fields: Option<BTreeMap<String, MaskRule>>,
-    pub(super) unknown_fields: Option<UnknownColumns>,
-    pub(super) output: RawOutput,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verb {
-    Mask,
-    Reencrypt,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawInput {
-    pub(super) format: Option<Shape>,
-    pub(super) key: String,
-    pub(super) context: BTreeMap<String, String>,
-}
-
-/// Shape of the plaintext.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Shape {
-    Csv,
-    Bytes,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "protect", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum RawOutput {
-    None {},
-    Kms {
-        key: String,
-        context: BTreeMap<String, String>,
-        #[serde(default = "default_frame")]
-        frame: ByteCount,
-    },
-    Seal {
-        to: RawRecipients,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "\"any\", or a list of X25519 public keys of 64 hex digits each")]
-pub(super) enum RawRecipients {
-    Word(AnyWord),
-    Listed(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum AnyWord {
-    Any,
-}
-
-const fn default_frame() -> ByteCount {
-    ByteCount(64 << 10)
 }

@@ -57,9 +57,12 @@ fn a_whole_manifest_is_what_it_says() {
     assert_eq!(manifest.limits.idle_timeout, Duration::from_secs(60));
     assert_eq!((manifest.kms.proxy_cid, manifest.kms.proxy_port), (3, 8000));
     let job = &manifest.jobs["mask-customers"];
-    assert_eq!(job.input.key.as_str(), KEY);
+    let [input] = job.inputs.as_slice() else { panic!("one input") };
+    assert_eq!(input.shape, Shape::Csv);
+    let Source::Whole(ciphertext) = &input.source else { panic!("the whole of it") };
+    assert_eq!(ciphertext.key.as_str(), KEY);
     let args = BTreeMap::from([("tenant".to_owned(), "acme".to_owned())]);
-    assert_eq!(job.input.context["tenant"].fill(&args), "acme");
+    assert_eq!(ciphertext.context["tenant"].fill(&args), "acme");
     assert!(matches!(job.output, OutputSpec::None));
 }
 
@@ -169,7 +172,7 @@ fn contexts_keep_clear_of_the_names_that_the_encryption_sdk_reserves() {
 #[test]
 fn names_of_jobs_and_arguments_are_plain_and_unique() {
     for bad in ["", "Mask", "a b", "a/b", &"x".repeat(65)] {
-        assert_refused("\"mask-customers\"", &format!("{bad:?}"), "is not a job's name");
+        assert_refused("\"mask-customers\"", &format!("{bad:?}"), "is not a name");
     }
     assert_refused("args = [\"tenant\"]", "args = [\"tenant\", \"tenant\"]", "named twice");
     assert_refused("args = [\"tenant\"]", "args = [\"Tenant\"]", "is not a name");
@@ -180,12 +183,12 @@ fn names_of_jobs_and_arguments_are_plain_and_unique() {
 #[test]
 fn a_mask_needs_rules_that_leave_something() {
     let fields = "fields = { pan = \"last4\", email = \"redact\", name = \"initials\", city = \"keep\", ssn = \"drop\" }";
-    assert_refused(fields, "", "a rule per column");
+    assert_refused(fields, "", "a rule per field");
     assert_refused(fields, "fields = { pan = \"drop\" }", "no column would be left");
-    assert_refused(fields, "fields = { pan = \"shout\" }", "unknown variant `shout`");
+    assert_refused(fields, "fields = { pan = \"shout\" }", "a rule: \"redact\"");
     assert!(parse_with(fields, "fields = { pan = \"drop\" }\nunknown_fields = \"keep\"").is_ok());
-    assert_refused("format = \"csv\", ", "", "mask reads format");
-    assert_refused("format = \"csv\", ", "format = \"bytes\", ", "mask reads format");
+    assert_refused("format = \"csv\", ", "", "works on records");
+    assert_refused("format = \"csv\", ", "format = \"bytes\", ", "works on records");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl KeyArn {
     }
 
     /// Whether `encrypted` claims to be a data key under this KMS key (AWS
-    /// Encryption SDK specification, AWS KMS keyring).
+    /// Encryption SDK specification, framework/aws-kms).
     #[must_use]
     pub fn is_key_of(&self, encrypted: &EncryptedDataKey) -> bool {
         encrypted.provider_id == AWS_KMS && encrypted.provider_info == self.0.as_bytes()
@@ -231,31 +231,50 @@ impl<'de> Deserialize<'de> for ByteCount {
     }
 }
 
-/// What becomes of a column's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MaskRule {
-    /// `***`, always.
-    Redact,
-    /// `****` and the last four characters; only `****` for values of fewer
-    /// than eight, which four characters would give away.
-    Last4,
-    /// The first letter of each word, as `A.L.`.
-    Initials,
-    /// Unchanged.
-    Keep,
-    /// The column is left out.
-    Drop,
+/// What an argument's value must be.
+#[derive(Clone, Debug)]
+pub struct ArgSpec {
+    /// Longest value, in bytes.
+    pub max_len: usize,
+    /// What the whole value must match.
+    pub pattern: Option<Pattern>,
 }
 
-/// What becomes of columns that no rule names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnknownColumns {
-    /// They are left out.
-    Drop,
-    /// They are kept unchanged.
-    Keep,
+impl ArgSpec {
+    /// Longest value of an argument of which nothing more is said, in bytes.
+    pub const MAX_LEN: usize = 256;
+
+    /// Whether `value` fits: 1 to [`ArgSpec::max_len`] bytes, no control
+    /// characters, and the pattern.
+    #[must_use]
+    pub fn fits(&self, value: &str) -> bool {
+        (1..=self.max_len).contains(&value.len())
+            && !value.chars().any(char::is_control)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(value))
+    }
+}
+
+impl Default for ArgSpec {
+    fn default() -> Self {
+        Self { max_len: Self::MAX_LEN, pattern: None }
+    }
+}
+
+/// A regular expression that a whole text must match.
+#[derive(Clone, Debug)]
+pub struct Pattern(regex_lite::Regex);
+
+impl Pattern {
+    /// Parses an expression.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let whole = regex_lite::RegexBuilder::new(&format!("^(?:{text})$"));
+        // On its own too: what closes a bracket of ours is not a pattern.
+        let alone = regex_lite::Regex::new(text).and_then(|_| whole.build());
+        alone.map(Self).map_err(|error| format!("{text:?} is not a regular expression: {error}"))
+    }
 }
 
 /// Longest key ARN KMS takes (KMS API, `KeyId`).

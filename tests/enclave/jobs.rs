@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use strongroom_client::attestation::PcrValue;
 use strongroom_client::{Job, RecipientSecretKey};
-use strongroom_envelope::esdk::{EncryptionContext, Header, Limits};
+use strongroom_envelope::esdk::{EncryptionContext, Header, Limits, Policy};
 
 use crate::booted::{Booted, Image, Wish};
 use crate::house::{ACME, CUSTOMERS, House, MASKED, PARENT, PRODUCER, Plan, mask};
@@ -47,7 +47,8 @@ async fn a_booted_enclave_reencrypts_and_seals_and_attests_the_image_that_was_bu
 
     let job = Job::new("rotate").arg("tenant", "acme");
     let (rotated, _) = house.run(&job, &house.acme().await).await.unwrap();
-    let (header, _) = Header::parse(&rotated, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&rotated, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let encrypted = &header.encrypted_data_keys()[0];
     assert_eq!(encrypted.provider_info, house.archive.as_bytes());
     let open_policy =

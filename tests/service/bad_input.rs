@@ -8,7 +8,10 @@ use crate::house::{ACME, CUSTOMERS, House, mask, seal};
 /// Length of the header of `message`, and of one of its frames of 64 bytes.
 fn layout(message: &[u8]) -> (usize, usize) {
     let limits = strongroom_envelope::esdk::Limits::default();
-    let (_, header) = strongroom_envelope::esdk::Header::parse(message, &limits).unwrap().unwrap();
+    let (_, header) =
+        strongroom_envelope::esdk::Header::parse(message, &limits, &Default::default())
+            .unwrap()
+            .unwrap();
     (header, 4 + 12 + 64 + 16)
 }
 

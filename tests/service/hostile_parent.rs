@@ -277,6 +277,7 @@ async fn a_result_sealed_by_the_parent_itself_is_refused_by_the_owner() {
         args: &args,
         input: &[2; 32],
         nonce: Some(b"nonce"),
+        padded: false,
     };
     let mut forged = Vec::new();
     let mut sealer = Setup::new(&public, &binding).unwrap().start(&genuine, &mut forged).unwrap();

@@ -1,7 +1,7 @@
 //! What the service is for: encrypted data in, a permitted result out.
 
 use strongroom_client::{Job, Protect, RecipientSecretKey};
-use strongroom_envelope::esdk::{Header, Limits};
+use strongroom_envelope::esdk::{Header, Limits, Policy};
 use strongroom_sim::kms::SimCredentials;
 
 use crate::house::{ACME, CUSTOMERS, House, MASKED, PARENT, mask, open};
@@ -39,7 +39,8 @@ async fn a_reencrypted_message_opens_under_the_new_key_and_context() {
     let (rotated, summary) = house.run(&job, &message).await.unwrap();
     assert_eq!(summary.protect, Protect::Kms);
 
-    let (header, _) = Header::parse(&rotated, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&rotated, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let context: Vec<_> = header.encryption_context().iter().collect();
     assert_eq!(context, [("purpose", "archive"), ("tenant", "acme")]);
     let encrypted = &header.encrypted_data_keys()[0];

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use strongroom_client::Address;
 
 use crate::commands::{
-    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, open, policy, status,
-    verify, verify_receipt,
+    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, manifest, open, policy,
+    status, verify, verify_receipt,
 };
 use crate::error::CliError;
 
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Open(open::Args),
     /// Build and describe enclave images, and print the key policies that name them
     Image(image::Args),
+    /// Explain a manifest in plain words
+    Manifest(manifest::Args),
     /// Look for holes in a KMS key policy
     Policy(policy::Args),
     /// Boot an enclave image in an emulated Nitro machine until Ctrl-C

@@ -9,6 +9,7 @@ pub(crate) mod emulate;
 pub(crate) mod encrypt;
 pub(crate) mod image;
 pub(crate) mod keygen;
+pub(crate) mod manifest;
 pub(crate) mod open;
 pub(crate) mod policy;
 pub(crate) mod status;
@@ -33,6 +34,7 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), CliErro
         Command::Keygen(args) => keygen::run(&args, output),
         Command::Open(args) => open::run(args, output).await,
         Command::Image(args) => image::run(args, output),
+        Command::Manifest(args) => manifest::run(&args, output),
         Command::Policy(args) => policy::run(&args, output),
         Command::Emulate(args) => emulate::run(&args, output).await,
     }

@@ -136,7 +136,7 @@ const fn of_sealed(error: &SealedError) -> Option<&'static str> {
         SealedError::Open(OpenError::OtherRequest) => {
             Some("compare --job, --arg, --request and --nonce with the call that made the result")
         }
-        SealedError::Open(_) | SealedError::NoInput => None,
+        SealedError::Open(_) | SealedError::NoInput | SealedError::Padding(_) => None,
     }
 }
 

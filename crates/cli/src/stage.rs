@@ -166,18 +166,26 @@ fn parse(source: &Path, text: &str) -> Result<Manifest, CliError> {
 fn uses(manifest: &Manifest) -> BTreeMap<KeyArn, Uses> {
     let mut all: BTreeMap<KeyArn, Uses> = BTreeMap::new();
     for job in manifest.jobs.values() {
-        all.entry(job.input.key.clone()).or_default().input = true;
-        if let OutputSpec::Kms { key, .. } = &job.output {
+        for ciphertext in job.ciphertexts() {
+            all.entry(ciphertext.key.clone()).or_default().input = true;
+        }
+        if let Some(key) = job.output_key() {
             all.entry(key.clone()).or_default().output = true;
         }
+    }
+    for secret in manifest.secrets.values() {
+        all.entry(secret.key.clone()).or_default().input = true;
     }
     all
 }
 
 fn listed_recipients(manifest: &Manifest) -> impl Iterator<Item = &[u8; 32]> {
     manifest.jobs.values().flat_map(|job| match &job.output {
-        OutputSpec::Seal(Recipients::Listed(keys)) => keys.as_slice(),
-        OutputSpec::Seal(Recipients::Any) | OutputSpec::None | OutputSpec::Kms { .. } => &[],
+        OutputSpec::Seal { to: Recipients::Listed(keys), .. } => keys.as_slice(),
+        OutputSpec::Seal { to: Recipients::Any, .. }
+        | OutputSpec::None
+        | OutputSpec::Kms(_)
+        | OutputSpec::Fields(..) => &[],
     })
 }
 

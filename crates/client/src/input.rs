@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 
-use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
+use strongroom_envelope::name::{NAME_END, UNNAMED, name};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::digest::Sha256;
@@ -59,8 +59,8 @@ impl fmt::Debug for Inputs<'_> {
 /// What is known of an input that is being sent.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// The message's id, once that much of it was read.
-    pub(crate) id: OnceLock<[u8; 32]>,
+    /// Its name, once that much of it was read.
+    pub(crate) name: OnceLock<Vec<u8>>,
     /// SHA-256 of its bytes, once all were read.
     pub(crate) sha256: OnceLock<[u8; 32]>,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Notes {
 /// An input that is noted down before its bytes are handed on.
 pub(crate) struct Noted<'a> {
     inner: Reader<'a>,
-    /// First bytes of the message, at most [`MESSAGE_ID_END`].
+    /// First bytes of the message, at most [`NAME_END`].
     start: Vec<u8>,
     digest: Sha256,
     notes: &'a Notes,
@@ -82,16 +82,17 @@ impl<'a> Noted<'a> {
     fn note(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.notes.sha256.get_or_init(|| self.digest.clone().finish());
+            self.notes.name.get_or_init(|| UNNAMED.to_vec());
             return;
         }
         self.digest.update(bytes);
-        let missing = MESSAGE_ID_END.saturating_sub(self.start.len());
-        if missing == 0 {
+        let missing = NAME_END.saturating_sub(self.start.len());
+        if missing == 0 || self.notes.name.get().is_some() {
             return;
         }
         self.start.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
-        if let Some(id) = message_id(&self.start) {
-            self.notes.id.get_or_init(|| id);
+        if let Some(name) = name(&self.start) {
+            self.notes.name.get_or_init(|| name);
         }
     }
 }

@@ -57,7 +57,7 @@ pub use verifier::Verifier;
 
 pub use strongroom_attestation as attestation;
 pub use strongroom_envelope::caller::{CallerError, CallerKey, CallerSecret};
-pub use strongroom_envelope::esdk::{MESSAGE_ID_END, message_id};
+pub use strongroom_envelope::name::{NAME_END as INPUT_NAME_END, name as input_name};
 pub use strongroom_envelope::receipt::{Receipt, ReceiptError};
 pub use strongroom_envelope::seal::{RecipientPublicKey, RecipientSecretKey};
 pub use strongroom_wire::{Credentials, ErrorBody, ErrorCode, Protect, RequestId, Status};

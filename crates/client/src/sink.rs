@@ -115,7 +115,7 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
         // A service answers only when it has read the header of each message.
         let mut ids = Vec::new();
         for input in self.inputs {
-            ids.extend_from_slice(input.id.get().ok_or(SealedError::NoInput)?);
+            ids.extend_from_slice(input.name.get().ok_or(SealedError::NoInput)?);
         }
         if let Some(unsealer) = &mut self.unsealer {
             unsealer.expect_input(&ids);

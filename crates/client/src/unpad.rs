@@ -79,7 +79,7 @@ mod tests {
                 written += unpad.write(piece).await?;
             }
             unpad.finish().await?;
-            assert_eq!(written, len(&output));
+            assert_eq!(written, u64::try_from(output.len()).unwrap());
             Ok(output)
         })
     }

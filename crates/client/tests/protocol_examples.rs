@@ -64,7 +64,8 @@ fn the_sealed_stream_on_the_page_opens_with_the_key_on_the_page() {
     let args = args();
     let nonce = Some(&b"owner's nonce"[..]);
     let input = &(0x40..0x60).collect::<Vec<u8>>();
-    let binding = Binding { request_id: ID.0, job: "mask", args: &args, input, nonce };
+    let binding =
+        Binding { request_id: ID.0, job: "mask", args: &args, input, nonce, padded: false };
     assert_eq!(header.binding(), binding);
     assert_eq!(header.attestation(), b"document");
 

@@ -122,5 +122,8 @@ fn aad(prefix: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, ContextErr
 }
 
 /// Length of the encrypted data key's length.
+/// Most bytes of a header.
+pub const MAX_HEADER_LEN: usize = MAGIC.len() + LENGTH_LEN + MAX_ENCRYPTED_DATA_KEY_LEN + NONCE_LEN;
+
 const LENGTH_LEN: usize = 2;
 const NONCE_LEN: usize = 12;

@@ -8,39 +8,46 @@
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A 256-bit data key, as KMS generates and decrypts it.
+/// A data key of 16, 24 or 32 bytes, as KMS generates and decrypts it.
 #[derive(ZeroizeOnDrop)]
-pub struct DataKey([u8; Self::LEN]);
+pub struct DataKey {
+    /// The key, then zeros.
+    bytes: [u8; Self::LEN],
+    len: usize,
+}
 
 impl DataKey {
-    /// Length of a data key in bytes.
+    /// Length of a new data key in bytes, and the longest there is.
+    ///
+    /// Shorter ones, for AES-128 and AES-192, are only read.
     pub const LEN: usize = 32;
 
-    /// Takes exactly [`DataKey::LEN`] bytes; `None` for any other length.
+    /// Takes exactly 16, 24 or 32 bytes; `None` for any other length.
     ///
     /// The caller still owns `bytes` and must see to their erasure.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        // Filled in place: an array built first and moved in would leave its
-        // bytes behind on the stack.
-        let mut key = Self([0; Self::LEN]);
-        if bytes.len() != Self::LEN {
+        if !matches!(bytes.len(), 16 | 24 | Self::LEN) {
             return None;
         }
-        key.0.copy_from_slice(bytes);
+        // Filled in place: an array built first and moved in would leave its
+        // bytes behind on the stack.
+        let mut key = Self { bytes: [0; Self::LEN], len: bytes.len() };
+        key.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(key)
     }
 
     /// The key bytes, for the one call that needs them.
     #[must_use]
-    pub fn expose(&self) -> &[u8; Self::LEN] {
-        &self.0
+    pub fn expose(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
 impl PartialEq for DataKey {
+    /// In constant time for keys of one length, which is no secret.
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -107,16 +114,19 @@ impl SecretBuf {
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.grow(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Appends one byte.
+    #[inline]
     pub fn push(&mut self, byte: u8) {
         self.extend_from_slice(&[byte]);
     }
 
     /// Appends `len` zero bytes and returns them, to be written in place.
+    #[inline]
     pub fn grow(&mut self, len: usize) -> &mut [u8] {
         self.reserve(len);
         let start = self.len;
@@ -126,11 +136,18 @@ impl SecretBuf {
 
     /// Makes room for `additional` more bytes; the old memory is erased when
     /// the bytes have to move.
+    #[inline]
     pub fn reserve(&mut self, additional: usize) {
         let needed = self.len.saturating_add(additional);
-        if needed <= self.bytes.len() {
-            return;
+        if needed > self.bytes.len() {
+            self.move_to(needed);
         }
+    }
+
+    /// Moves the bytes to memory for `needed` of them, or twice what there was.
+    #[cold]
+    #[inline(never)]
+    fn move_to(&mut self, needed: usize) {
         let mut grown = Self::with_capacity(needed.max(self.bytes.len().saturating_mul(2)));
         grown.len = self.len;
         grown.expose_mut().copy_from_slice(self.expose());
@@ -178,9 +195,20 @@ mod tests {
 
     #[test]
     fn data_key_of_any_other_length_is_refused() {
-        assert!(DataKey::from_slice(&[1; 31]).is_none());
-        assert!(DataKey::from_slice(&[1; 33]).is_none());
-        assert!(DataKey::from_slice(&[1; 32]).is_some_and(|k| k.expose() == &[1; 32]));
+        for len in 0..=64 {
+            let key = DataKey::from_slice(&vec![1; len]);
+            assert_eq!(key.is_some(), [16, 24, 32].contains(&len), "{len}");
+            assert!(key.is_none_or(|key| key.expose() == vec![1; len]));
+        }
+    }
+
+    #[test]
+    fn data_keys_are_equal_if_length_and_bytes_are() {
+        let key = |bytes: &[u8]| DataKey::from_slice(bytes).unwrap();
+        assert!(key(&[1; 16]) == key(&[1; 16]));
+        assert!(key(&[1; 16]) != key(&[2; 16]));
+        // What lies behind a short key is no part of it.
+        assert!(key(&[0; 16]) != key(&[0; 32]));
     }
 
     #[test]

@@ -81,8 +81,14 @@ fn no_plaintext_is_left_in_memory_after_sealing_or_opening() {
     assert!(marker.hits() > 4096, "the search finds what is there");
 
     let args = BTreeMap::new();
-    let binding =
-        Binding { request_id: [1; 16], job: "job", args: &args, input: &[2; 32], nonce: None };
+    let binding = Binding {
+        request_id: [1; 16],
+        job: "job",
+        args: &args,
+        input: &[2; 32],
+        nonce: None,
+        padded: false,
+    };
     let (secret, public) = RecipientSecretKey::generate().unwrap();
     let setup = Setup::new(&public, &binding).unwrap();
     let user_data = setup.user_data();

@@ -1,146 +1,205 @@
-//! The mask: what each rule leaves, what is refused and where, and that the
-//! way the bytes arrive does not matter.
+//! What each rule leaves, of values of every kind.
 
 use super::*;
-use proptest::prelude::*;
 
-fn rules(rules: &[(&str, MaskRule)]) -> BTreeMap<String, MaskRule> {
-    rules.iter().map(|(name, rule)| ((*name).to_owned(), *rule)).collect()
+fn masked(rule: &MaskRule, kind: Kind, text: &[u8]) -> Result<String, FieldError> {
+    let mut new = SecretBuf::new();
+    let edit = mask(rule, Value { kind, text }, &mut new)?;
+    assert_eq!(edit, Edit::Text);
+    Ok(String::from_utf8(new.expose().to_vec()).unwrap())
 }
 
-/// Masks `input` handed over in pieces cut at `cuts`.
-fn run(mut mask: Mask, input: &[u8], cuts: &[usize]) -> Result<(String, u64), RecordError> {
-    let mut bounds: Vec<usize> = cuts.iter().map(|c| c % (input.len() + 1)).collect();
-    bounds.push(input.len());
-    bounds.sort_unstable();
-    let (mut pending, mut out, mut at) = (SecretBuf::new(), SecretBuf::new(), 0);
-    for bound in bounds {
-        pending.extend_from_slice(&input[at..bound]);
-        at = bound;
-        mask.process(&mut pending, &mut out)?;
+#[track_caller]
+fn leaves(rule: &MaskRule, cases: &[(&str, &str)]) {
+    for (value, want) in cases {
+        let got = masked(rule, Kind::Text, value.as_bytes());
+        assert_eq!(got.as_deref(), Ok(*want), "{value:?}");
     }
-    let rows = mask.finish(&mut pending, &mut out)?;
-    Ok((String::from_utf8_lossy(out.expose()).into_owned(), rows))
 }
 
-fn customers() -> Mask {
-    let rules = rules(&[
-        ("pan", MaskRule::Last4),
-        ("email", MaskRule::Redact),
-        ("name", MaskRule::Initials),
-        ("city", MaskRule::Keep),
-        ("ssn", MaskRule::Drop),
-    ]);
-    Mask::new(rules, UnknownColumns::Drop, 200)
-}
-
-const HEADER: &str = "name,pan,email,city,ssn,note\n";
-
-#[test]
-fn each_rule_leaves_what_it_says_and_unknown_columns_are_dropped() {
-    let input = format!(
-        "{HEADER}Ada Lovelace,4111111111111111,ada@x.org,\"Paris, 5e\",123,secret\n\
-         ,1234567,,,,\nÉmile  Zola,éééé5678,,\"say \"\"hi\"\"\",9,\n"
-    );
-    let want = "name,pan,email,city\nA.L.,****1111,***,\"Paris, 5e\"\n,****,***,\n\
-                É.Z.,****5678,***,\"say \"\"hi\"\"\"\n";
-    assert_eq!(run(customers(), input.as_bytes(), &[]), Ok((want.to_owned(), 3)));
-}
-
-#[test]
-fn unknown_columns_are_kept_only_where_the_job_says_so() {
-    let keep = Mask::new(rules(&[("pan", MaskRule::Redact)]), UnknownColumns::Keep, 200);
-    let got = run(keep, b"a,pan,b\r\n1,2,3\r\n", &[]);
-    assert_eq!(got, Ok(("a,pan,b\n1,***,3\n".to_owned(), 1)));
-}
-
-#[test]
-fn a_renamed_column_is_an_error_and_never_passes_as_unknown() {
-    let keep = Mask::new(rules(&[("pan", MaskRule::Redact)]), UnknownColumns::Keep, 200);
-    let error = run(keep, b"a,PAN\n1,4111111111111111\n", &[]);
-    assert_eq!(
-        error,
-        Err(RecordError { record: 1, problem: CsvError::MissingColumn("pan".into()) })
-    );
-}
-
-#[test]
-fn malformed_rows_are_refused_with_their_number() {
-    let good = "A B,4111111111111111,a@b.c,X,1,n\n";
-    for (row, problem) in [
-        ("A B,4111111111111111,a@b.c,X,1\n", CsvError::FieldCount),
-        ("A B,4111111111111111,a@b.c,X,1,n,extra\n", CsvError::FieldCount),
-        ("A B,41\"11,a@b.c,X,1,n\n", CsvError::BareQuote),
-        ("A B,\"4111\"1,a@b.c,X,1,n\n", CsvError::AfterQuote),
-        ("A B,4111,a@b.c,X,1,\"open\n", CsvError::OpenQuote),
-        ("A\rB,4111,a@b.c,X,1,n\n", CsvError::BareCarriageReturn),
-    ] {
-        let input = format!("{HEADER}{good}{good}{row}");
-        let error = RecordError { record: 4, problem };
-        assert_eq!(run(customers(), input.as_bytes(), &[]), Err(error), "{row}");
-    }
-    let mut bytes = format!("{HEADER}{good}").into_bytes();
-    bytes.extend_from_slice(b"\xff\xfe Z,4111111111111111,e,X,1,n\n");
-    let error = RecordError { record: 3, problem: CsvError::NotUtf8 };
-    assert_eq!(run(customers(), &bytes, &[]), Err(error));
-}
-
-#[test]
-fn two_columns_of_one_name_are_refused() {
-    let error = run(customers(), b"name,pan,pan,email,city,ssn\n", &[]);
-    assert_eq!(error, Err(RecordError { record: 1, problem: CsvError::DuplicateColumn }));
-}
-
-#[test]
-fn an_empty_file_is_refused_for_want_of_a_header_row() {
-    for input in [&b""[..], b"\n\r\n"] {
-        let error = RecordError { record: 1, problem: CsvError::NoHeader };
-        assert_eq!(run(customers(), input, &[]), Err(error));
+#[track_caller]
+fn refuses(rule: &MaskRule, problem: &FieldError, values: &[&str]) {
+    for value in values {
+        let got = masked(rule, Kind::Text, value.as_bytes());
+        assert_eq!(got.as_ref(), Err(problem), "{value:?}");
     }
 }
 
 #[test]
-fn a_byte_order_mark_does_not_hide_the_first_column() {
-    let input = format!("\u{feff}{HEADER}A B,4111111111111111,e,X,1,n\n");
-    for cut in 0..6 {
-        let got = run(customers(), input.as_bytes(), &[cut]).unwrap();
-        assert_eq!(got.0, "name,pan,email,city\nA.B.,****1111,***,X\n");
+fn last4_shows_four_characters_of_eight_or_more() {
+    let cases = [
+        ("4111111111111234", "****1234"),
+        ("12345678", "****5678"),
+        ("1234567", "****"),
+        ("", "****"),
+        ("éééé5678", "****5678"),
+        ("ééé5678", "****"),
+        ("12345😀é𝄞", "****5😀é𝄞"),
+        ("😀😀😀😀😀😀😀", "****"),
+    ];
+    leaves(&MaskRule::Last4, &cases);
+}
+
+#[test]
+fn first6last4_shows_ten_characters_of_thirteen_or_more() {
+    let cases = [
+        ("4111112222221234", "411111******1234"),
+        ("1234567890123", "123456******0123"),
+        ("123456789012", "****"),
+        ("", "****"),
+        ("éééééé1111😀😀😀", "éééééé******1😀😀😀"),
+        ("éééééé111😀😀😀", "****"),
+    ];
+    leaves(&MaskRule::First6Last4, &cases);
+}
+
+#[test]
+fn initials_are_the_first_character_of_each_word() {
+    let cases = [
+        ("Ada Lovelace", "A.L."),
+        ("  émile\u{a0}zola\t", "é.z."),
+        ("", ""),
+        ("张 伟", "张.伟."),
+        ("a.b c", "a.c."),
+    ];
+    leaves(&MaskRule::Initials, &cases);
+}
+
+#[test]
+fn email_keeps_the_domain_of_an_address_and_nothing_of_anything_else() {
+    let cases = [
+        ("ada@example.org", "***@example.org"),
+        ("a.b+c@mail.bücher.example", "***@mail.bücher.example"),
+        ("ada", "***"),
+        ("", "***"),
+        ("@example.org", "***"),
+        ("ada@", "***"),
+        ("a@b@c.org", "***"),
+        ("\"a@b\"@c.org", "***"),
+        ("ada@example.org, bob@example.org", "***"),
+        ("ada@example.org 4111111111111111", "***"),
+        ("Ada <ada@example.org>", "***"),
+        ("ada@example.org\n", "***"),
+    ];
+    leaves(&MaskRule::Email, &cases);
+}
+
+#[test]
+fn year_of_date_is_the_year_of_what_begins_with_one() {
+    let cases = [
+        ("2026-11-24", "2026"),
+        ("1999-12-31T23:59:59Z", "1999"),
+        ("20240229", "2024"),
+        ("2024-W05-1", "2024"),
+    ];
+    leaves(&MaskRule::YearOfDate, &cases);
+    let bad = [
+        "",
+        "2026",
+        "202",
+        "24/11/2026",
+        "20261324",
+        "20260100",
+        "20260132",
+        "202601011",
+        "99-01-01",
+        " 2026-11-24",
+        "²026-11-24",
+        "２０２６-11-24",
+        "202é-01",
+        "2026–11–24",
+        "12345678",
+    ];
+    refuses(&MaskRule::YearOfDate, &FieldError::NotADate, &bad);
+}
+
+#[test]
+fn generalise_gives_the_range_that_a_number_lies_in() {
+    let tens = [
+        ("0", "0-9"),
+        ("29", "20-29"),
+        ("29.99", "20-29"),
+        ("30", "30-39"),
+        ("007", "0-9"),
+        ("-0", "0-9"),
+        ("-0.0", "0-9"),
+        ("-0.5", "-10 to -1"),
+        ("-1", "-10 to -1"),
+        ("-10", "-10 to -1"),
+        ("-10.5", "-20 to -11"),
+        ("-11", "-20 to -11"),
+        ("99999999999999999999", "99999999999999999990-99999999999999999999"),
+    ];
+    leaves(&MaskRule::Generalise(10), &tens);
+    leaves(&MaskRule::Generalise(1), &[("7", "7-7"), ("-7", "-7 to -7")]);
+    leaves(&MaskRule::Generalise(u32::MAX), &[("1", "0-4294967294")]);
+    let bad = [
+        "",
+        "-",
+        "+1",
+        "1e3",
+        "1e999",
+        ".5",
+        "5.",
+        "1.2.3",
+        "1,5",
+        " 1",
+        "0x10",
+        "NaN",
+        "--1",
+        "1.-5",
+        "٣",
+        "170141183460469231731687303715884105727",
+        "-170141183460469231731687303715884105728",
+        "999999999999999999999999999999999999999999",
+    ];
+    refuses(&MaskRule::Generalise(10), &FieldError::NotANumber, &bad);
+    refuses(&MaskRule::Generalise(0), &FieldError::NotANumber, &["1"]);
+}
+
+const READING: [MaskRule; 6] = [
+    MaskRule::Last4,
+    MaskRule::First6Last4,
+    MaskRule::Initials,
+    MaskRule::Email,
+    MaskRule::YearOfDate,
+    MaskRule::Generalise(10),
+];
+
+#[test]
+fn redact_shows_nothing_of_any_kind() {
+    for kind in [Kind::Text, Kind::Number, Kind::Bool, Kind::Null, Kind::Nested] {
+        assert_eq!(masked(&MaskRule::Redact, kind, b"\xff{x").as_deref(), Ok("***"));
     }
 }
 
 #[test]
-fn a_record_is_accepted_at_the_limit_and_refused_one_past() {
-    let row =
-        |len: usize| format!("{HEADER}A,1,e,{},1,n\n", "x".repeat(len - "A,1,e,,1,n\n".len()));
-    assert!(run(customers(), row(200).as_bytes(), &[]).is_ok());
-    let error = Err(RecordError { record: 2, problem: CsvError::TooLong });
-    assert_eq!(run(customers(), row(201).as_bytes(), &[]), error);
-    // Refused before it has ended: an endless record takes no more than the limit.
-    let endless = format!("{HEADER}\"{}", "x".repeat(400));
-    assert_eq!(run(customers(), endless.as_bytes(), &[240]), error);
+fn a_rule_that_reads_shows_nothing_of_null_and_truth_values_and_refuses_the_nested() {
+    for rule in READING {
+        let nothing = masked(&rule, Kind::Null, b"null").unwrap();
+        assert!(nothing.bytes().all(|b| b == b'*') && !nothing.is_empty());
+        assert_eq!(masked(&rule, Kind::Bool, b"true").as_deref(), Ok(nothing.as_str()));
+        assert_eq!(masked(&rule, Kind::Bool, b"false").as_deref(), Ok(nothing.as_str()));
+        assert_eq!(masked(&rule, Kind::Nested, b"[\"1\"]"), Err(FieldError::Nested));
+        assert_eq!(masked(&rule, Kind::Text, b"\xff"), Err(FieldError::NotUtf8));
+    }
 }
 
-proptest! {
-    #[test]
-    fn the_way_the_bytes_arrive_does_not_matter(
-        body in "[ab\",\r\né]{0,60}",
-        cuts in prop::collection::vec(any::<usize>(), 0..8),
-    ) {
-        let input = format!("name,pan\n{body}");
-        let mask = || Mask::new(
-            rules(&[("name", MaskRule::Initials), ("pan", MaskRule::Keep)]), UnknownColumns::Drop, 40);
-        // What is refused may be refused sooner, but for the same record.
-        match (run(mask(), input.as_bytes(), &cuts), run(mask(), input.as_bytes(), &[])) {
-            (Err(split), Err(whole)) => prop_assert_eq!(split.record, whole.record),
-            (split, whole) => prop_assert_eq!(split, whole),
-        }
-    }
+#[test]
+fn numbers_are_read_as_they_are_written() {
+    let number = |rule, text: &str| masked(&rule, Kind::Number, text.as_bytes());
+    assert_eq!(number(MaskRule::Last4, "4111111111111234").as_deref(), Ok("****1234"));
+    assert_eq!(number(MaskRule::YearOfDate, "20240131").as_deref(), Ok("2024"));
+    assert_eq!(number(MaskRule::Generalise(5), "-3").as_deref(), Ok("-5 to -1"));
+}
 
-    #[test]
-    fn a_dropped_or_redacted_value_never_shows(canary in "[A-Z]{12}", quoted: bool) {
-        let value = if quoted { format!("\"{canary},\"\"x\"") } else { canary.clone() };
-        let input = format!("{HEADER}N,4,{value},c,{value},{value}\n");
-        let (out, _) = run(customers(), input.as_bytes(), &[]).unwrap();
-        prop_assert!(!out.contains(&canary));
+#[test]
+fn keep_and_drop_read_nothing() {
+    for kind in [Kind::Text, Kind::Number, Kind::Bool, Kind::Null, Kind::Nested] {
+        let mut new = SecretBuf::new();
+        let value = Value { kind, text: b"\xff" };
+        assert_eq!(mask(&MaskRule::Keep, value, &mut new), Ok(Edit::Keep));
+        assert_eq!(mask(&MaskRule::Drop, value, &mut new), Ok(Edit::Drop));
+        assert!(new.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strongroom_attestation::UnixTime;
-use strongroom_client::{Expected, MESSAGE_ID_END, RequestId, message_id, open_sealed};
+use strongroom_client::{Expected, INPUT_NAME_END, RequestId, input_name, open_sealed};
 
 use crate::args::{FileArgs, HexBytes, arguments, hex_bytes, pair};
 use crate::commands::keygen;
@@ -88,11 +88,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     output.note(files::is_standard(&args.files.output), &value, &text)
 }
 
-/// The id of the encrypted message in a file.
+/// The name of the input in a file.
 fn input_id(path: &Path) -> Result<Vec<u8>, CliError> {
-    let len = u64::try_from(MESSAGE_ID_END).unwrap_or(u64::MAX);
-    let id = message_id(&files::read_start(path, len)?);
-    id.map(Vec::from).ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
+    let len = u64::try_from(INPUT_NAME_END).unwrap_or(u64::MAX);
+    let id = input_name(&files::read_start(path, len)?);
+    id.ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
 }
 
 fn request_id(bytes: HexBytes) -> Result<RequestId, CliError> {

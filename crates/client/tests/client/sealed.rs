@@ -9,7 +9,7 @@ use strongroom_client::attestation::nsm::{AttestationRequest, Nsm as _};
 use strongroom_client::attestation::{Policy, TrustRoot, UnixTime, VerifyError};
 use strongroom_client::{
     Client, Error, Expected, Options, Protect, ProtocolError, Recipient, RecipientSecretKey,
-    SealedError, Verifier, message_id, open_sealed,
+    SealedError, Verifier, input_name, open_sealed,
 };
 use strongroom_envelope::seal::{Binding, OpenError, RecipientPublicKey, Setup};
 use strongroom_sim::SimNsm;
@@ -53,7 +53,8 @@ fn seal(nsm: &SimNsm, id: [u8; 16], run: &Run, result: &[u8]) -> Vec<u8> {
 fn seal_from(nsm: &SimNsm, id: [u8; 16], run: &Run, message: &[u8], result: &[u8]) -> Vec<u8> {
     let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
     let input = &message[3..35];
-    let binding = Binding { request_id: id, job: &run.job, args: &run.args, input, nonce };
+    let binding =
+        Binding { request_id: id, job: &run.job, args: &run.args, input, nonce, padded: false };
     let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
     let setup = Setup::new(&to, &binding).unwrap();
     let user_data = setup.user_data();
@@ -274,7 +275,7 @@ async fn a_stream_sealed_under_another_enclaves_document_is_refused() {
     let (error, output) = outcome(&verifier, move |id, run| {
         let nonce = run.nonce.as_ref().map(|nonce| nonce.as_slice());
         let (job, args, input) = (run.job.as_str(), &run.args, &MESSAGE[3..35]);
-        let binding = Binding { request_id: id, job, args, input, nonce };
+        let binding = Binding { request_id: id, job, args, input, nonce, padded: false };
         let to = RecipientPublicKey::from_bytes(run.seal_to.as_ref().unwrap()).unwrap();
         let wanted = AttestationRequest { nonce, ..AttestationRequest::default() };
         let document = nsm.attest(&wanted).unwrap();
@@ -353,7 +354,7 @@ async fn a_relayed_result_is_opened_by_its_owner_and_by_nobody_else() {
         request: Some(summary.request),
         job: Some("mask".into()),
         args: Some(job().args),
-        input: message_id(MESSAGE).map(Vec::from),
+        input: input_name(MESSAGE),
         nonce,
     };
     let mut output = Vec::new();

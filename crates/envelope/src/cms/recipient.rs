@@ -77,7 +77,8 @@ impl RecipientKey {
         // decrypted either way and time does not say which of the two failed.
         let key = self.unwrap_key(message.encrypted_key);
         let stand_in = [0; DataKey::LEN];
-        let plaintext = decrypt_content(key.as_ref().map_or(&stand_in, DataKey::expose), message);
+        let plaintext =
+            decrypt_content(key.as_ref().map_or(&stand_in[..], DataKey::expose), message);
         match (key, plaintext) {
             (Some(_), Some(plaintext)) => Ok(plaintext),
             _ => Err(CmsError::Unopenable),
@@ -88,12 +89,13 @@ impl RecipientKey {
         let mut buffer = SecretBuf::new();
         let room = buffer.grow(self.private.min_output_size());
         let key = self.private.decrypt(&OAEP_SHA256_MGF1SHA256, encrypted_key, room, None).ok()?;
-        DataKey::from_slice(key)
+        // KMS wraps AES-256 keys here, whatever the length of what they encrypt.
+        DataKey::from_slice(key).filter(|key| key.expose().len() == DataKey::LEN)
     }
 }
 
 /// Decrypts the content in place, where its ciphertext lies.
-fn decrypt_content(key: &[u8; DataKey::LEN], message: Enveloped<'_>) -> Option<SecretBuf> {
+fn decrypt_content(key: &[u8], message: Enveloped<'_>) -> Option<SecretBuf> {
     let mut content = SecretBuf::from_vec(message.ciphertext);
     let key = DecryptingKey::cbc(UnboundCipherKey::new(&AES_256, key).ok()?).ok()?;
     let iv = DecryptionContext::Iv128(FixedLength::from(message.iv));

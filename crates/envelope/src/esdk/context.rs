@@ -144,9 +144,14 @@ impl EncryptionContext {
     }
 
     /// This context with the verification key of a signed message.
-    pub(super) fn with_public_key(&self, public_key: String) -> Result<Self, ContextError> {
+    pub(super) fn with_public_key(&self, public_key: &str) -> Result<Self, ContextError> {
+        self.with(PUBLIC_KEY, public_key)
+    }
+
+    /// This context with one more pair, whose key may be reserved.
+    pub(super) fn with(&self, key: &str, value: &str) -> Result<Self, ContextError> {
         let mut context = self.clone();
-        context.insert(PUBLIC_KEY.to_owned(), public_key)?;
+        context.insert(key.to_owned(), value.to_owned())?;
         context.check_len()?;
         Ok(context)
     }

@@ -10,57 +10,114 @@
 //! frame nonce    = frame number, 12 bytes big-endian, from 1
 //! ```
 //!
-//! Each message has its own random id and so its own encryption key; within it
-//! a nonce is a [`FrameNumber`], which can be had once and used once.
+//! For message format 1, which is read only:
+//!
+//! ```text
+//! PRK            = HKDF-Extract(SHA-256 or SHA-384, salt = zeros, data key)
+//! encryption key = HKDF-Expand(PRK, suite id ‖ message id, AES key length)
+//!                  or the data key itself
+//! header nonce   = as it stands in the header
+//! frame nonce    = as above; 1 for content that is not framed
+//! ```
+//!
+//! Each message that is written has its own random id and so its own encryption
+//! key; within it a nonce is a [`FrameNumber`], which can be had once and used
+//! once.
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hkdf::{HKDF_SHA256, HKDF_SHA384, HKDF_SHA512};
 use aws_lc_rs::{hkdf, rand};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{DecryptFailed, SealError, Suite};
+use super::suite::{Derivation, Suite};
+use super::{DecryptFailed, SealError};
 use crate::DataKey;
 
 /// Length of the tag after each ciphertext, in bytes.
 pub(super) const TAG_LEN: usize = 16;
 
-/// A message's id, random, the salt of its key derivation.
-pub(super) type MessageId = [u8; 32];
+/// A message's id: random, different for each message.
+///
+/// Its length is the message format's; `as_ref` gives the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageId {
+    /// Of message format 1.
+    V1([u8; 16]),
+    /// Of message format 2, where it is the salt of the key derivation too.
+    V2([u8; 32]),
+}
+
+impl AsRef<[u8]> for MessageId {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::V1(id) => id,
+            Self::V2(id) => id,
+        }
+    }
+}
+
+impl From<MessageId> for Vec<u8> {
+    fn from(id: MessageId) -> Self {
+        id.as_ref().to_vec()
+    }
+}
 
 /// What a header holds to commit to its data key.
 pub(super) type Commitment = [u8; 32];
+
+/// What stands in a header, or is understood, as its IV.
+pub(super) type HeaderIv = [u8; NONCE_LEN];
+
+/// The header IV of message format 2, which is not stored.
+pub(super) const ZERO_IV: HeaderIv = [0; NONCE_LEN];
 
 /// A fresh message id.
 pub(super) fn random_message_id() -> Result<MessageId, SealError> {
     let mut id = [0; 32];
     rand::fill(&mut id).map_err(|_| SealError::Crypto)?;
-    Ok(id)
+    Ok(MessageId::V2(id))
 }
 
-/// The key that header and frames of one message are encrypted under.
+/// The key that header and body of one message are encrypted under.
 ///
-/// For a message that is read, it exists only if the commitment matched.
+/// For a message that is read in a committing suite, it exists only if the
+/// commitment matched.
 pub(super) struct MessageKey(LessSafeKey);
 
 impl MessageKey {
     /// The key of a message that is read.
-    pub(super) fn committed(
+    ///
+    /// Fails for a data key of another length than the suite's, and for a
+    /// commitment that does not match, or is there or missing against the suite.
+    pub(super) fn of_message(
         data_key: &DataKey,
         suite: Suite,
         message_id: &MessageId,
-        commitment: &Commitment,
+        commitment: Option<&Commitment>,
     ) -> Result<Self, DecryptFailed> {
-        let prk = extract(message_id, data_key);
-        let mut expected = [0; 32];
-        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-commit-key-derivation-settings
-        expand(&prk, &[COMMIT_LABEL], &mut expected).map_err(|_| DecryptFailed)?;
-        if !bool::from(expected.ct_eq(commitment)) {
+        let key = data_key.expose();
+        if key.len() != suite.data_key_len() {
             return Err(DecryptFailed);
         }
-        Self::derive(&prk, suite).map_err(|_| DecryptFailed)
+        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#supported-algorithm-suites-by-name
+        let derived = match (suite.derivation(), commitment) {
+            (Derivation::Committing, Some(commitment)) => {
+                return Self::committed(key, suite, message_id, commitment);
+            }
+            (Derivation::None, None) => Self::new(suite, key),
+            (Derivation::HkdfSha256, None) => {
+                Self::derive_v1(&extract(HKDF_SHA256, &[0; 32], key), suite, message_id)
+            }
+            (Derivation::HkdfSha384, None) => {
+                Self::derive_v1(&extract(HKDF_SHA384, &[0; 48], key), suite, message_id)
+            }
+            (Derivation::Committing, None) | (_, Some(_)) => return Err(DecryptFailed),
+        };
+        derived.map_err(|_| DecryptFailed)
     }
 
     /// The key of a message that is written, and what commits to it.
@@ -69,17 +126,27 @@ impl MessageKey {
         suite: Suite,
         message_id: &MessageId,
     ) -> Result<(Self, Commitment), SealError> {
-        let prk = extract(message_id, data_key);
+        let key = data_key.expose();
+        if key.len() != suite.data_key_len() {
+            return Err(SealError::DataKeyLen);
+        }
+        let prk = extract(HKDF_SHA512, message_id.as_ref(), key);
         let mut commitment = [0; 32];
         expand(&prk, &[COMMIT_LABEL], &mut commitment).map_err(|_| SealError::Crypto)?;
-        let key = Self::derive(&prk, suite).map_err(|_| SealError::Crypto)?;
+        let key = Self::derive_v2(&prk, suite).map_err(|_| SealError::Crypto)?;
         Ok((key, commitment))
     }
 
-    /// Checks the tag over a header.
-    pub(super) fn verify_header(&self, header: &[u8], tag: &[u8]) -> Result<(), DecryptFailed> {
+    /// Checks the tag over a header, or whatever else it covers.
+    pub(super) fn verify_header(
+        &self,
+        covered: &[u8],
+        iv: &HeaderIv,
+        tag: &[u8],
+    ) -> Result<(), DecryptFailed> {
+        let nonce = Nonce::assume_unique_for_key(*iv);
         self.0
-            .open_separate_gather(header_nonce(), Aad::from(header), &[], tag, &mut [])
+            .open_separate_gather(nonce, Aad::from(covered), &[], tag, &mut [])
             .map_err(|_| DecryptFailed)
     }
 
@@ -88,7 +155,7 @@ impl MessageKey {
         let mut tag = [0; TAG_LEN];
         self.0
             .seal_out_of_place_scatter(
-                header_nonce(),
+                Nonce::assume_unique_for_key(ZERO_IV),
                 Aad::from(header),
                 &[],
                 &mut [],
@@ -130,15 +197,44 @@ impl MessageKey {
             .map_err(|_| SealError::Crypto)
     }
 
-    fn derive(prk: &hkdf::Prk, suite: Suite) -> Result<Self, Unspecified> {
-        let mut key = Zeroizing::new([0; 32]);
+    fn committed(
+        data_key: &[u8],
+        suite: Suite,
+        message_id: &MessageId,
+        commitment: &Commitment,
+    ) -> Result<Self, DecryptFailed> {
+        let prk = extract(HKDF_SHA512, message_id.as_ref(), data_key);
+        let mut expected = [0; 32];
+        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-commit-key-derivation-settings
+        expand(&prk, &[COMMIT_LABEL], &mut expected).map_err(|_| DecryptFailed)?;
+        if !bool::from(expected.ct_eq(commitment)) {
+            return Err(DecryptFailed);
+        }
+        Self::derive_v2(&prk, suite).map_err(|_| DecryptFailed)
+    }
+
+    fn derive_v1(prk: &hkdf::Prk, suite: Suite, id: &MessageId) -> Result<Self, Unspecified> {
+        Self::derive(prk, suite, &[&suite.id().to_be_bytes(), id.as_ref()])
+    }
+
+    fn derive_v2(prk: &hkdf::Prk, suite: Suite) -> Result<Self, Unspecified> {
+        Self::derive(prk, suite, &[&suite.id().to_be_bytes(), DERIVE_LABEL])
+    }
+
+    fn derive(prk: &hkdf::Prk, suite: Suite, info: &[&[u8]]) -> Result<Self, Unspecified> {
         //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings
-        expand(prk, &[&suite.id().to_be_bytes(), DERIVE_LABEL], &mut key)?;
-        Ok(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_slice())?)))
+        let mut key = Zeroizing::new([0; DataKey::LEN]);
+        let key = key.get_mut(..suite.data_key_len()).ok_or(Unspecified)?;
+        expand(prk, info, key)?;
+        Self::new(suite, key)
+    }
+
+    fn new(suite: Suite, key: &[u8]) -> Result<Self, Unspecified> {
+        Ok(Self(LessSafeKey::new(UnboundKey::new(suite.aes().gcm(), key)?)))
     }
 }
 
-/// Whether a frame is the last of its message.
+/// Whether a frame is the last of its message; content that is not framed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     Regular,
@@ -198,25 +294,21 @@ pub(super) fn frame_iv(number: u32) -> [u8; NONCE_LEN] {
     [0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
 }
 
-fn header_nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
-}
-
-fn extract(message_id: &MessageId, data_key: &DataKey) -> hkdf::Prk {
-    hkdf::Salt::new(hkdf::HKDF_SHA512, message_id).extract(data_key.expose())
+fn extract(algorithm: hkdf::Algorithm, salt: &[u8], data_key: &[u8]) -> hkdf::Prk {
+    hkdf::Salt::new(algorithm, salt).extract(data_key)
 }
 
 /// Fills `key` in place: a key returned by value would leave a copy on the stack.
-fn expand(prk: &hkdf::Prk, info: &[&[u8]], key: &mut [u8; 32]) -> Result<(), Unspecified> {
-    prk.expand(info, KeyLen)?.fill(key)
+fn expand(prk: &hkdf::Prk, info: &[&[u8]], key: &mut [u8]) -> Result<(), Unspecified> {
+    prk.expand(info, KeyLen(key.len()))?.fill(key)
 }
 
 /// Length of an expanded key, for aws-lc-rs.
-struct KeyLen;
+struct KeyLen(usize);
 
 impl hkdf::KeyType for KeyLen {
     fn len(&self) -> usize {
-        32
+        self.0
     }
 }
 

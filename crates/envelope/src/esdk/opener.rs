@@ -1,14 +1,16 @@
-//! Opens a message: from a header and a data key to plaintext, frame by frame.
+//! Opens a message: from a header and a data key to plaintext, frame by frame;
+//! content that is not framed at once.
 //!
 //! Called by the service for each request and by clients for what comes back.
 //! Trusts the data key only; every byte of the message is compared, or
 //! authenticated, before what it says is used.
 
-use super::frame::{self, Frame, FrameAad, MAX_FRAME_OVERHEAD, Scan};
+use super::DecryptFailed;
+use super::frame::{self, Content, Frame, FrameAad, MAX_FRAME_OVERHEAD, Scan};
 use super::header::Header;
 use super::keys::{FrameCounter, FrameKind, MessageId, MessageKey};
-use super::signature::{self, MAX_FOOTER_LEN, Verifier};
-use super::{DecryptFailed, Suite};
+use super::signature::{self, Verifier};
+use super::suite::Curve;
 use crate::{DataKey, SecretBuf};
 
 /// Opens the body of one message.
@@ -16,9 +18,10 @@ use crate::{DataKey, SecretBuf};
 /// Holds no plaintext and no ciphertext: it opens from the caller's input
 /// straight into the caller's buffer.
 pub struct Opener {
-    suite: Suite,
     message_id: MessageId,
-    frame_len: usize,
+    content: Content,
+    /// Of a signed suite.
+    curve: Option<Curve>,
     key: MessageKey,
     numbers: FrameCounter,
     verifier: Option<Verifier>,
@@ -35,30 +38,32 @@ enum State {
 }
 
 impl Opener {
-    /// Checks that the header commits to `key` and was written with it.
+    /// Checks that the header commits to `key`, in a suite that does, and was
+    /// written with it.
     ///
     /// The commitment is compared first, in constant time, then the header's
-    /// tag; only then does an opener exist.
+    /// tag, which covers the required context too; only then does an opener
+    /// exist.
     ///
     /// # Errors
-    /// [`DecryptFailed`] for either, and for a verification key that is no
-    /// point of the curve.
+    /// [`DecryptFailed`] for either, for a key of another length than the
+    /// suite's, and for a verification key that is no point of the curve.
     pub fn new(header: Header, key: &DataKey) -> Result<Self, DecryptFailed> {
         let suite = header.suite();
-        let key = MessageKey::committed(key, suite, header.id(), header.commitment())?;
+        let key = MessageKey::of_message(key, suite, header.id(), header.commitment())?;
         //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/client-apis/decrypt.md#verify-the-header
-        key.verify_header(header.body(), header.tag())?;
+        key.verify_header(&header.covered_by_tag()?, header.iv(), header.tag())?;
+        let curve = suite.curve();
         let mut verifier = None;
-        if suite.is_signed() {
-            let mut new = Verifier::new(header.encryption_context())?;
-            new.update(header.body());
-            new.update(header.tag());
+        if let Some(curve) = curve {
+            let mut new = Verifier::new(curve, header.encryption_context())?;
+            new.update(header.bytes());
             verifier = Some(new);
         }
         Ok(Self {
-            suite,
             message_id: *header.id(),
-            frame_len: header.frame_len(),
+            content: header.content(),
+            curve,
             key,
             numbers: FrameCounter::new(),
             verifier,
@@ -72,6 +77,8 @@ impl Opener {
     ///
     /// Stops as soon as one more frame could bring what this call appends above
     /// `max_out` bytes, but opens one frame whatever `max_out` says.
+    ///
+    /// Content that is not framed counts as one frame, the last.
     ///
     /// In a signed suite the last frame is opened only when the footer is there
     /// and its signature is right; the frames before it are authenticated by
@@ -114,8 +121,12 @@ impl Opener {
     /// of this many bytes is enough.
     #[must_use]
     pub const fn max_needs(&self) -> usize {
-        let footer = if self.suite.is_signed() { MAX_FOOTER_LEN } else { 0 };
-        self.frame_len.saturating_add(MAX_FRAME_OVERHEAD + footer)
+        let footer = match self.curve {
+            Some(curve) => signature::max_footer_len(curve),
+            None => 0,
+        };
+        let overhead = MAX_FRAME_OVERHEAD.saturating_add(footer);
+        self.content.max_piece().saturating_add(overhead)
     }
 
     /// Whether the message has been opened to its end.
@@ -146,7 +157,7 @@ impl Opener {
         max_out: usize,
     ) -> Result<usize, DecryptFailed> {
         // Plaintext is never longer than its frame, so neither is this.
-        out.reserve(input.len().min(max_out.max(self.frame_len)));
+        out.reserve(input.len().min(max_out.max(self.content.max_piece())));
         let start = out.len();
         let mut rest = input;
         while let Scan::Whole(unit) = self.scan(rest)? {
@@ -154,7 +165,7 @@ impl Opener {
             self.open_unit(&unit, bytes, out)?;
             rest = behind;
             let appended = out.len().saturating_sub(start);
-            if appended.saturating_add(self.frame_len) > max_out {
+            if appended.saturating_add(self.content.max_piece()) > max_out {
                 break;
             }
         }
@@ -172,16 +183,16 @@ impl Opener {
             State::Failed => return Err(DecryptFailed),
         }
         let number = self.numbers.peek().ok_or(DecryptFailed)?;
-        let frame = match frame::scan(input, number, self.frame_len)? {
+        let frame = match frame::scan(input, number, self.content)? {
             Scan::Needs(len) => return Ok(Scan::Needs(len)),
             Scan::Whole(frame) => frame,
         };
         let len = frame.len;
-        if frame.kind == FrameKind::Regular || !self.suite.is_signed() {
+        let Some(curve) = self.curve.filter(|_| frame.kind == FrameKind::Final) else {
             return Ok(Scan::Whole(Unit { frame, signature: &[], len }));
-        }
+        };
         let footer = input.get(len..).unwrap_or_default();
-        Ok(match signature::scan_footer(footer)? {
+        Ok(match signature::scan_footer(curve, footer)? {
             Scan::Needs(more) => Scan::Needs(len.saturating_add(more)),
             Scan::Whole((signature, more)) => {
                 Scan::Whole(Unit { frame, signature, len: len.saturating_add(more) })
@@ -215,7 +226,7 @@ impl Opener {
     fn open_frame(&mut self, frame: &Frame<'_>, out: &mut SecretBuf) -> Result<(), DecryptFailed> {
         let number = self.numbers.take(frame.kind).ok_or(DecryptFailed)?;
         let len = u64::try_from(frame.ciphertext.len()).map_err(|_| DecryptFailed)?;
-        let aad = FrameAad::new(&self.message_id, frame.kind, number.get(), len);
+        let aad = FrameAad::new(&self.message_id, frame.label, number.get(), len);
         let plaintext = out.grow(frame.ciphertext.len());
         self.key.open_frame(number, aad, frame.ciphertext, frame.tag, plaintext)
     }

@@ -58,12 +58,13 @@ impl Sealer {
     /// Starts a message of [`Suite::HkdfSha512Commit`]: appends its header to
     /// `out`.
     ///
-    /// `encrypted_data_keys` are encryptions of `key` under `context`.
+    /// `encrypted_data_keys` are encryptions of `key` under `context`, any one
+    /// of which opens the message.
     ///
     /// # Errors
-    /// A context with reserved keys, a header that a reader with
-    /// [`Limits::DEFAULT`] would refuse, a failing random source. Nothing is
-    /// appended to `out` then.
+    /// A context with reserved keys, a data key of another length than
+    /// [`DataKey::LEN`], a header that a reader with [`Limits::DEFAULT`] would
+    /// refuse, a failing random source. Nothing is appended to `out` then.
     pub fn new(
         key: &DataKey,
         context: &EncryptionContext,
@@ -214,7 +215,7 @@ impl Sealer {
     ) -> Result<(), SealError> {
         let number = self.numbers.take(kind).ok_or(SealError::MessageTooLong)?;
         let len = u32::try_from(plaintext.len()).map_err(|_| SealError::Crypto)?;
-        let aad = FrameAad::new(&self.message_id, kind, number.get(), u64::from(len));
+        let aad = FrameAad::new(&self.message_id, kind.into(), number.get(), u64::from(len));
         let start = out.len();
         frame::put_head(out, kind, number.get(), len);
         let head_end = out.len();

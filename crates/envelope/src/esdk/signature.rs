@@ -1,8 +1,10 @@
-//! The signature of a signed suite: ECDSA P-384 over SHA-384 of header and body.
+//! The signature of a signed suite: ECDSA over a hash of header and body.
 //!
 //! Used by the opener and the sealer, which hash as they go. The verification
 //! key comes with the message, in its context: the signature says that whoever
-//! asked KMS for the data key also wrote the body, not who that is.
+//! asked KMS for the data key also wrote the body, not who that is. P-384 with
+//! SHA-384, in one suite of message format 1 P-256 with SHA-256; only the former
+//! is written.
 //!
 //! ```text
 //! footer = signature length u16 ‖ signature, DER
@@ -11,23 +13,20 @@
 use aws_lc_rs::digest::{self, SHA384};
 use aws_lc_rs::encoding::{AsBigEndian, EcPublicKeyCompressedBin};
 use aws_lc_rs::signature::{
-    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
+    ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::context::{ContextError, EncryptionContext, PUBLIC_KEY};
 use super::frame::Scan;
+use super::suite::Curve;
 use super::{DecryptFailed, SealError};
 
-/// Longest footer in bytes: a length and the longest P-384 signature in DER.
-pub(super) const MAX_FOOTER_LEN: usize = 2 + MAX_SIGNATURE_LEN;
-
-/// Longest P-384 signature in DER: a sequence of two integers of 49 bytes.
-const MAX_SIGNATURE_LEN: usize = 2 + 2 * (2 + 49);
-
-/// A compressed P-384 point: 02 or 03, then x.
-const POINT_LEN: usize = 49;
+/// Longest footer in bytes: a length and the longest signature.
+pub(super) const fn max_footer_len(curve: Curve) -> usize {
+    2 + max_signature_len(curve)
+}
 
 /// Checks the signature of a message that is read.
 pub(super) struct Verifier {
@@ -36,11 +35,11 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn new(context: &EncryptionContext) -> Result<Self, DecryptFailed> {
-        let point = context.get(PUBLIC_KEY).and_then(decode_point).ok_or(DecryptFailed)?;
-        let key =
-            ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, point).map_err(|_| DecryptFailed)?;
-        Ok(Self { key, hash: digest::Context::new(&SHA384) })
+    pub(super) fn new(curve: Curve, context: &EncryptionContext) -> Result<Self, DecryptFailed> {
+        let public_key = context.get(PUBLIC_KEY).ok_or(DecryptFailed)?;
+        let point = decode_point(curve, public_key).ok_or(DecryptFailed)?;
+        let key = ParsedPublicKey::new(curve.verification(), point).map_err(|_| DecryptFailed)?;
+        Ok(Self { key, hash: digest::Context::new(curve.hash()) })
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -75,7 +74,7 @@ impl Signer {
             .map_err(|_| SealError::Crypto)?;
         let point: EcPublicKeyCompressedBin<'_> =
             key.public_key().as_be_bytes().map_err(|_| SealError::Crypto)?;
-        let context = context.with_public_key(STANDARD.encode(point.as_ref()))?;
+        let context = context.with_public_key(&STANDARD.encode(point.as_ref()))?;
         Ok(Self { key, hash: digest::Context::new(&SHA384), context })
     }
 
@@ -103,21 +102,25 @@ impl Signer {
 
 /// The compressed point that a context's [`PUBLIC_KEY`] encodes. That it lies on
 /// the curve is seen when a [`Verifier`] is made, after the header's tag.
-pub(super) fn decode_point(public_key: &str) -> Option<[u8; POINT_LEN]> {
-    let mut point = [0; POINT_LEN];
+pub(super) fn decode_point(curve: Curve, public_key: &str) -> Option<Vec<u8>> {
+    let mut point = [0; MAX_POINT_LEN];
     let len = STANDARD.decode_slice(public_key, &mut point).ok()?;
     let compressed = matches!(point, [2 | 3, ..]);
-    (len == POINT_LEN && compressed).then_some(point)
+    let point = point.get(..len)?;
+    (len == 1 + curve.field_len() && compressed).then(|| point.to_vec())
 }
 
 /// Finds the footer at the front of `input`: its signature and whole length.
-pub(super) fn scan_footer(input: &[u8]) -> Result<Scan<(&[u8], usize)>, DecryptFailed> {
+pub(super) fn scan_footer(
+    curve: Curve,
+    input: &[u8],
+) -> Result<Scan<(&[u8], usize)>, DecryptFailed> {
     //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/data-format/message-footer.md#structure
     let Some((len, rest)) = input.split_first_chunk() else {
         return Ok(Scan::Needs(2));
     };
     let len = usize::from(u16::from_be_bytes(*len));
-    if len > MAX_SIGNATURE_LEN {
+    if len > max_signature_len(curve) {
         return Err(DecryptFailed);
     }
     let footer_len = len.saturating_add(2);
@@ -126,3 +129,12 @@ pub(super) fn scan_footer(input: &[u8]) -> Result<Scan<(&[u8], usize)>, DecryptF
         None => Scan::Needs(footer_len),
     })
 }
+
+/// Longest signature in DER: a sequence of two integers, each one byte longer
+/// than a coordinate. All lengths fit one byte.
+const fn max_signature_len(curve: Curve) -> usize {
+    2 + 2 * (2 + 1 + curve.field_len())
+}
+
+/// A compressed P-384 point: 02 or 03, then x.
+const MAX_POINT_LEN: usize = 49;

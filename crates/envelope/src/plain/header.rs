@@ -81,7 +81,9 @@ impl Header {
         &self.bytes
     }
 
-    pub(super) const fn nonce(&self) -> [u8; NONCE_LEN] {
+    /// The nonce.
+    #[must_use]
+    pub const fn nonce(&self) -> [u8; NONCE_LEN] {
         self.nonce
     }
 }

@@ -28,6 +28,8 @@ pub struct Binding<'a> {
     pub input: &'a [u8],
     /// The client's nonce, when it sent one.
     pub nonce: Option<&'a [u8]>,
+    /// Whether the plaintext ends in padding ([`crate::padding`]).
+    pub padded: bool,
 }
 
 impl Binding<'_> {
@@ -46,6 +48,7 @@ impl Binding<'_> {
         update_sized(&mut hash, self.input);
         hash.update(&[u8::from(self.nonce.is_some())]);
         update_sized(&mut hash, self.nonce.unwrap_or_default());
+        hash.update(&[u8::from(self.padded)]);
         finish(hash)
     }
 }

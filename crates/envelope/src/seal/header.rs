@@ -24,6 +24,8 @@ pub struct StreamHeader {
     input: ByteBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nonce: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    padded: bool,
     enc: ByteArray<32>,
     attestation: ByteBuf,
 }
@@ -70,6 +72,7 @@ impl StreamHeader {
             args: binding.args.clone(),
             input: ByteBuf::from(binding.input),
             nonce: binding.nonce.map(ByteBuf::from),
+            padded: binding.padded,
             enc: ByteArray::new(enc),
             attestation: ByteBuf::new(),
         }
@@ -102,6 +105,7 @@ impl StreamHeader {
             args: self.args(),
             input: self.input(),
             nonce: self.nonce(),
+            padded: self.is_padded(),
         }
     }
 
@@ -133,6 +137,13 @@ impl StreamHeader {
     #[must_use]
     pub fn nonce(&self) -> Option<&[u8]> {
         self.nonce.as_ref().map(|nonce| nonce.as_slice())
+    }
+
+    /// Whether the plaintext ends in padding, which whoever opens the stream
+    /// takes off ([`crate::padding`]).
+    #[must_use]
+    pub const fn is_padded(&self) -> bool {
+        self.padded
     }
 
     /// HPKE's encapsulated key.

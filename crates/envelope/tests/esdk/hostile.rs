@@ -2,7 +2,7 @@
 //! did not put there (rows S1, K10 and L1 of the attack list).
 
 use proptest::prelude::*;
-use strongroom_envelope::esdk::{DecryptFailed, Header, Limits, Opener};
+use strongroom_envelope::esdk::{DecryptFailed, Header, Limits, Opener, Policy};
 use strongroom_envelope::{DataKey, SecretBuf};
 
 use crate::oracle::Message;
@@ -67,7 +67,7 @@ proptest! {
 
     #[test]
     fn no_input_panics(bytes in prop::collection::vec(any::<u8>(), 0..400), keep in 0usize..300) {
-        let _ = Header::parse(&bytes, &Limits::default());
+        let _ = Header::parse(&bytes, &Limits::default(), &Policy::default());
         // A good beginning, so that the rest is reached.
         let message = seal(b"0123456789", 4);
         let mixed = [&message[..keep.min(message.len())], &bytes].concat();
@@ -220,7 +220,8 @@ fn final_frame_longer_than_a_frame_is_refused_before_it_arrives() {
         pieces.frames[4][20..24].copy_from_slice(&claimed.to_be_bytes());
         let header_and_four = pieces.header.len() + 4 * 132;
         let message = pieces.join();
-        let (header, len) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
+        let (header, len) =
+            Header::parse(&message, &Limits::default(), &Policy::default()).unwrap().unwrap();
         let mut opener = Opener::new(header, &data_key()).unwrap();
         let mut out = SecretBuf::new();
         let used = opener.open(&message[len..header_and_four], &mut out, usize::MAX).unwrap();
@@ -234,7 +235,8 @@ fn failed_opener_stays_failed() {
     let mut pieces = five_frames();
     let good = pieces.frames[0].clone();
     pieces.frames[0][20] ^= 1;
-    let (header, _) = Header::parse(&pieces.header, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&pieces.header, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let mut opener = Opener::new(header, &data_key()).unwrap();
     let mut out = SecretBuf::new();
     out.extend_from_slice(b"kept");
@@ -248,7 +250,8 @@ fn failed_opener_stays_failed() {
 #[test]
 fn wrong_key_and_wrong_commitment_are_the_same_refusal() {
     let message = seal(b"x", 10);
-    let (header, _) = Header::parse(&message, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&message, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let other = DataKey::from_slice(&[0x43; 32]).unwrap();
     assert_eq!(Opener::new(header.clone(), &other).err(), Some(DecryptFailed));
     assert_eq!(Opener::new(header, &data_key()).err(), None);
@@ -259,13 +262,7 @@ fn wrong_key_and_wrong_commitment_are_the_same_refusal() {
 fn header_that_commits_to_another_key_is_refused_though_its_tag_is_right() {
     // Written by somebody who holds the data key and wants the message to open
     // under a second one: the tag is right, only the commitment is not.
-    let message = Message {
-        signed: false,
-        message_id: [3; 32],
-        context: vec![],
-        frame_len: 10,
-        empty_final_frame: false,
-    };
+    let message = Message::of(0x0478, Some(10));
     let honest = message.write(&KEY, b"x");
     assert_eq!(open(&honest).plaintext(), b"x");
     let lying = message.write_committed_to(&KEY, &[0x43; 32], b"x");
@@ -292,7 +289,8 @@ fn footer_is_bounded_and_may_not_be_missing() {
     pieces.footer = vec![0, 0];
     assert_eq!(open(&pieces.join()).result, Err(Refused::Decrypt));
     // Refused as soon as the length is there; one less has to wait for more.
-    let (header, _) = Header::parse(&pieces.header, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&pieces.header, &Limits::default(), &Policy::default()).unwrap().unwrap();
     for (len, refused) in [(104u8, false), (105, true)] {
         let mut opener = Opener::new(header.clone(), &data_key()).unwrap();
         let input = [&pieces.frames[0][..], &[0, len]].concat();

@@ -12,6 +12,10 @@
 mod context;
 mod header;
 mod hostile;
+mod keyring;
+mod official;
 mod oracle;
+mod required_context;
 mod round_trip;
+mod suites;
 mod support;

@@ -1,11 +1,11 @@
 //! What is written can be read, by us and by the oracle, however it is cut.
 
 use proptest::prelude::*;
-use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{
-    ContextError, EncryptionContext, FrameLen, Header, Limits, Opener, PUBLIC_KEY, SealError,
-    Sealer, Signer, Suite,
+    ContextError, EncryptionContext, FrameLen, Header, Limits, Opener, PUBLIC_KEY, Policy,
+    SealError, Sealer, Signer, Suite,
 };
+use strongroom_envelope::{DataKey, SecretBuf};
 
 use crate::oracle::{self, Message};
 use crate::support::{
@@ -13,13 +13,7 @@ use crate::support::{
 };
 
 fn message(signed: bool, frame_len: u32) -> Message {
-    Message {
-        signed,
-        message_id: [3; 32],
-        context: vec![("b".into(), "2".into()), ("a".into(), "ä".into())],
-        frame_len,
-        empty_final_frame: false,
-    }
+    Message::of(if signed { 0x0578 } else { 0x0478 }, Some(frame_len))
 }
 
 proptest! {
@@ -62,7 +56,7 @@ proptest! {
         let context = EncryptionContext::new(pairs.clone()).unwrap();
         let mut out = Vec::new();
         Sealer::new(&data_key(), &context, &[edk(), edk()], FrameLen::DEFAULT, &mut out).unwrap();
-        let (header, len) = Header::parse(&out, &Limits::default()).unwrap().unwrap();
+        let (header, len) = Header::parse(&out, &Limits::default(), &Policy::default()).unwrap().unwrap();
         prop_assert_eq!(len, out.len());
         prop_assert_eq!(header.encryption_context(), &context);
         prop_assert_eq!(header.encrypted_data_keys(), &[edk(), edk()]);
@@ -108,12 +102,14 @@ fn full_last_frame_is_the_final_one_however_the_plaintext_came() {
 #[test]
 fn header_says_what_was_written() {
     let written = seal(b"x", 4096);
-    let (header, _) = Header::parse(&written, &Limits::default()).unwrap().unwrap();
+    let (header, _) =
+        Header::parse(&written, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_eq!(header.suite(), Suite::HkdfSha512Commit);
     assert_eq!(header.frame_len(), 4096);
     assert_eq!(header.message_id().len(), 32);
     let again = seal(b"x", 4096);
-    let (other, _) = Header::parse(&again, &Limits::default()).unwrap().unwrap();
+    let (other, _) =
+        Header::parse(&again, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_ne!(header.message_id(), other.message_id());
 }
 
@@ -123,7 +119,7 @@ fn signed_header_carries_the_signers_key() {
     let given = signer.encryption_context().clone();
     let mut out = Vec::new();
     Sealer::signed(&data_key(), signer, &[edk()], FrameLen::DEFAULT, &mut out).unwrap();
-    let (header, _) = Header::parse(&out, &Limits::default()).unwrap().unwrap();
+    let (header, _) = Header::parse(&out, &Limits::default(), &Policy::default()).unwrap().unwrap();
     assert_eq!(header.suite(), Suite::HkdfSha512CommitEcdsaP384);
     assert_eq!(header.encryption_context(), &given);
     assert!(header.encryption_context().get(PUBLIC_KEY).is_some());
@@ -132,7 +128,8 @@ fn signed_header_carries_the_signers_key() {
 #[test]
 fn a_call_releases_no_more_than_it_was_allowed() {
     let written = seal(&[7; 1000], 100);
-    let (header, len) = Header::parse(&written, &Limits::default()).unwrap().unwrap();
+    let (header, len) =
+        Header::parse(&written, &Limits::default(), &Policy::default()).unwrap().unwrap();
     let mut opener = Opener::new(header, &data_key()).unwrap();
     let mut out = SecretBuf::new();
     let used = opener.open(&written[len..], &mut out, 399).unwrap();
@@ -172,6 +169,19 @@ fn writer_refuses_what_no_reader_would_accept() {
     let reserved = SealError::Context(ContextError::ReservedKey);
     assert_eq!(start(&signed, &[edk()]), Some(reserved));
     assert_eq!(Signer::new(&signed).err(), Some(reserved));
+}
+
+#[test]
+fn writer_takes_data_keys_of_32_bytes_only() {
+    for len in [16, 24] {
+        let (key, mut out) = (DataKey::from_slice(&KEY[..len]).unwrap(), Vec::new());
+        let sealer = Sealer::new(&key, &context(), &[edk()], FrameLen::DEFAULT, &mut out);
+        assert_eq!(sealer.err(), Some(SealError::DataKeyLen));
+        let signer = Signer::new(&context()).unwrap();
+        let sealer = Sealer::signed(&key, signer, &[edk()], FrameLen::DEFAULT, &mut out);
+        assert_eq!(sealer.err(), Some(SealError::DataKeyLen));
+        assert!(out.is_empty());
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Drives the crate's own reader and writer the way the service does.
 
 use strongroom_envelope::esdk::{
-    EncryptedDataKey, EncryptionContext, FormatError, FrameLen, Header, Limits, Opener, Sealer,
-    Signer,
+    CommitmentPolicy, EncryptedDataKey, EncryptionContext, FormatError, FrameLen, Header, Limits,
+    Opener, Policy, RequiredContextError, Sealer, Signer, Suite,
 };
 use strongroom_envelope::{DataKey, SecretBuf};
 
@@ -58,6 +58,7 @@ pub(crate) enum Refused {
     Format(FormatError),
     /// The input ended inside the header.
     Incomplete,
+    Context(RequiredContextError),
     Decrypt,
 }
 
@@ -80,46 +81,94 @@ pub(crate) fn open(message: &[u8]) -> Outcome {
     open_in_parts(message, &[], usize::MAX)
 }
 
-/// Feeds the message in parts: each part is added to what was left over, as a
-/// connection's buffer is.
-pub(crate) fn open_in_parts(message: &[u8], cuts: &[usize], max_out: usize) -> Outcome {
-    let mut released = Vec::new();
-    let result = drive(message, cuts, max_out, &mut released);
-    Outcome { released, result }
+/// What a reader brings along.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) policy: Policy,
+    pub(crate) key: Vec<u8>,
+    pub(crate) required: Vec<(String, String)>,
 }
 
-fn drive(
-    message: &[u8],
-    cuts: &[usize],
+impl Reader {
+    /// What a job that says nothing is.
+    pub(crate) fn strict() -> Self {
+        Self { policy: Policy::default(), key: KEY.to_vec(), required: vec![] }
+    }
+
+    /// Opens every suite, with a key of the suite's length.
+    pub(crate) fn legacy(suite: Suite) -> Self {
+        let policy = Policy { commitment: CommitmentPolicy::AllowLegacy, ..Policy::default() };
+        let key = KEY[..suite.data_key_len()].to_vec();
+        Self { policy, key, required: vec![] }
+    }
+
+    pub(crate) fn open(&self, message: &[u8]) -> Outcome {
+        self.open_in_parts(message, &[], usize::MAX)
+    }
+
+    pub(crate) fn open_in_parts(&self, message: &[u8], cuts: &[usize], max_out: usize) -> Outcome {
+        let mut released = Vec::new();
+        let result = self.drive(message, cuts, max_out, &mut released);
+        Outcome { released, result }
+    }
+
+    pub(crate) fn start(&self, header: Header) -> Result<Opener, Refused> {
+        let supplied = EncryptionContext::new(self.required.clone()).unwrap();
+        let header = header.with_required_context(&supplied).map_err(Refused::Context)?;
+        let key = DataKey::from_slice(&self.key).unwrap();
+        Opener::new(header, &key).map_err(|_| Refused::Decrypt)
+    }
+
+    fn drive(
+        &self,
+        message: &[u8],
+        cuts: &[usize],
+        max_out: usize,
+        released: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
+        let mut buffer = Vec::new();
+        let mut opener = None;
+        for part in parts(message, cuts) {
+            buffer.extend_from_slice(part);
+            if opener.is_none() {
+                let parsed = Header::parse(&buffer, &Limits::default(), &self.policy);
+                let Some((header, len)) = parsed.map_err(Refused::Format)? else { continue };
+                opener = Some(self.start(header)?);
+                buffer.drain(..len);
+            }
+            step(opener.as_mut().unwrap(), &mut buffer, max_out, released)?;
+        }
+        opener.ok_or(Refused::Incomplete)?.finish().map_err(|_| Refused::Decrypt)
+    }
+}
+
+/// Opens what there is of the body.
+fn step(
+    opener: &mut Opener,
+    buffer: &mut Vec<u8>,
     max_out: usize,
     released: &mut Vec<u8>,
 ) -> Result<(), Refused> {
-    let mut buffer = Vec::new();
-    let mut opener = None;
-    for part in parts(message, cuts) {
-        buffer.extend_from_slice(part);
-        if opener.is_none() {
-            let parsed = Header::parse(&buffer, &Limits::default()).map_err(Refused::Format)?;
-            let Some((header, len)) = parsed else { continue };
-            opener = Some(Opener::new(header, &data_key()).map_err(|_| Refused::Decrypt)?);
-            buffer.drain(..len);
+    loop {
+        let ready = opener.needs(buffer) <= buffer.len();
+        let mut out = SecretBuf::new();
+        let used = opener.open(buffer, &mut out, max_out);
+        released.extend_from_slice(out.expose());
+        let used = used.map_err(|_| Refused::Decrypt)?;
+        assert_eq!(ready, used > 0 || opener.is_complete());
+        if used == 0 {
+            break;
         }
-        let opener = opener.as_mut().unwrap();
-        loop {
-            let ready = opener.needs(&buffer) <= buffer.len();
-            let mut out = SecretBuf::new();
-            let used = opener.open(&buffer, &mut out, max_out);
-            released.extend_from_slice(out.expose());
-            let used = used.map_err(|_| Refused::Decrypt)?;
-            assert_eq!(ready, used > 0 || opener.is_complete());
-            if used == 0 {
-                break;
-            }
-            buffer.drain(..used);
-        }
-        assert!(opener.needs(&buffer) <= opener.max_needs());
+        buffer.drain(..used);
     }
-    opener.ok_or(Refused::Incomplete)?.finish().map_err(|_| Refused::Decrypt)
+    assert!(opener.needs(buffer) <= opener.max_needs());
+    Ok(())
+}
+
+/// Feeds the message in parts: each part is added to what was left over, as a
+/// connection's buffer is.
+pub(crate) fn open_in_parts(message: &[u8], cuts: &[usize], max_out: usize) -> Outcome {
+    Reader::strict().open_in_parts(message, cuts, max_out)
 }
 
 /// Cuts `bytes` at each of `cuts`, taken modulo what there is.
@@ -139,7 +188,8 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     pub(crate) fn of(message: &[u8]) -> Self {
-        let (header, header_len) = Header::parse(message, &Limits::default()).unwrap().unwrap();
+        let (header, header_len) =
+            Header::parse(message, &Limits::default(), &Policy::default()).unwrap().unwrap();
         let mut frames = Vec::new();
         let mut rest = &message[header_len..];
         loop {

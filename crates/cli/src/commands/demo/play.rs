@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use strongroom_attestation::Mode;
 use strongroom_client::{
-    ErrorCode, Expected, Recipient, RecipientSecretKey, message_id, open_sealed,
+    ErrorCode, Expected, Recipient, RecipientSecretKey, input_name, open_sealed,
 };
-use strongroom_envelope::esdk::{Header, Limits, Opener};
+use strongroom_envelope::esdk::{Header, Limits, Opener, Policy};
 use strongroom_envelope::{DataKey, SecretBuf};
 
 use super::customers::Customers;
@@ -105,7 +105,7 @@ async fn rotate(
 
 async fn read_archive(world: &World, message: &[u8]) -> Result<(SecretBuf, DataKey), CliError> {
     let unreadable = CliError::Internal("what rotate gave is no message");
-    let parsed = Header::parse(message, &Limits::DEFAULT).ok().flatten();
+    let parsed = Header::parse(message, &Limits::DEFAULT, &Policy::default()).ok().flatten();
     let Some((header, consumed)) = parsed else { return Err(unreadable) };
     let Some(encrypted) = header.encrypted_data_keys().first() else { return Err(unreadable) };
     let key = world.archive_data_key(TENANT, encrypted).await?;
@@ -143,7 +143,7 @@ async fn export(
         request: None,
         job: Some(job.name.clone()),
         args: Some(job.args.clone()),
-        input: message_id(message).map(Vec::from),
+        input: input_name(message),
         nonce: Some(nonce),
     };
     let (verifier, mut opened) = (world.stage.verifier()?, Vec::new());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use strongroom::manifest::{KeyArn, OutputSpec};
+use strongroom::manifest::{self, KeyArn};
 use strongroom::transport::Endpoint;
 use strongroom_client::{Address, Client, Job, Options, RecipientSecretKey};
 use strongroom_envelope::DataKey;
@@ -122,8 +122,9 @@ fn context(purpose: &str, tenant: &str) -> Result<EncryptionContext, CliError> {
 fn example_keys(stage: &Stage) -> Result<(KeyArn, KeyArn), CliError> {
     let manifest = stage.manifest()?;
     let rotate = manifest.jobs.get("rotate");
-    match rotate.map(|job| (&job.input.key, &job.output)) {
-        Some((input, OutputSpec::Kms { key, .. })) => Ok((input.clone(), key.clone())),
+    let input = rotate.and_then(|job| job.ciphertexts().next());
+    match (input, rotate.and_then(manifest::Job::output_key)) {
+        (Some(input), Some(key)) => Ok((input.key.clone(), key.clone())),
         _ => Err(CliError::Internal("the example manifest has no job that re-encrypts")),
     }
 }

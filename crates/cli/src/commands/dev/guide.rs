@@ -123,15 +123,12 @@ impl Guide {
 
 impl Key {
     fn of(arn: &KeyArn, manifest: &Manifest) -> Self {
-        let of = |uses: fn(&Job) -> Option<&KeyArn>| -> Vec<String> {
-            let jobs = manifest.jobs.values().filter(|job| uses(job) == Some(arn));
+        let of = |uses: fn(&Job, &KeyArn) -> bool| -> Vec<String> {
+            let jobs = manifest.jobs.values().filter(|job| uses(job, arn));
             jobs.map(|job| job.name.to_string()).collect()
         };
-        let input_of = of(|job| Some(&job.input.key));
-        let output_of = of(|job| match &job.output {
-            OutputSpec::Kms { key, .. } => Some(key),
-            OutputSpec::None | OutputSpec::Seal(_) => None,
-        });
+        let input_of = of(|job, arn| job.ciphertexts().any(|ciphertext| ciphertext.key == *arn));
+        let output_of = of(|job, arn| job.output_key() == Some(arn));
         let (input, output) = (!input_of.is_empty(), !output_of.is_empty());
         Self { arn: arn.to_string(), input, output, input_of, output_of }
     }
@@ -147,12 +144,14 @@ impl Commands {
         let file = |name: &str| folder.file(name).display().to_string();
         let name = job.name.as_str();
         let args: BTreeMap<String, String> =
-            job.args.iter().map(|arg| (arg.clone(), EXAMPLE_VALUE.to_owned())).collect();
+            job.args.keys().map(|arg| (arg.clone(), EXAMPLE_VALUE.to_owned())).collect();
         let message = file(&format!("{name}.encrypted"));
-        let mut encrypt =
-            CommandLine::new("strongroomctl encrypt").option("--kms-key", job.input.key.as_str());
-        for (key, value) in &job.input.context {
-            encrypt = encrypt.option("--context", &format!("{key}={}", value.fill(&args)));
+        let mut encrypt = CommandLine::new("strongroomctl encrypt");
+        if let Some(input) = job.ciphertexts().next() {
+            encrypt = encrypt.option("--kms-key", input.key.as_str());
+            for (key, value) in &input.context {
+                encrypt = encrypt.option("--context", &format!("{key}={}", value.fill(&args)));
+            }
         }
         encrypt = encrypt.option("--input", &file("customers.csv")).option("--output", &message);
         let mut call =
@@ -162,7 +161,7 @@ impl Commands {
         }
         call =
             call.option("--input", &message).option("--output", &file(&format!("{name}.result")));
-        if let OutputSpec::Seal(_) = &job.output {
+        if let OutputSpec::Seal { .. } = &job.output {
             call = trusted(call.option("--seal-key", &file("owner.key")));
         }
         Self { job: name.to_owned(), encrypt, call }

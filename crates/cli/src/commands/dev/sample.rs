@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use strongroom::manifest::{Manifest, MaskRule, OperationSpec};
+use strongroom::manifest::Manifest;
+use strongroom::manifest::fields::{FieldPath, FieldRule, MaskRule};
+use strongroom::manifest::operations::OperationSpec;
 
 use crate::commands::demo::small_customers;
 
@@ -20,27 +22,37 @@ pub(super) fn customers(manifest: &Manifest) -> Vec<u8> {
     let line = |cells: Vec<String>| format!("{}\n", cells.join(","));
     let names = columns.keys().map(|name| cell(name)).collect();
     let rows = (1..=ROWS).map(|row| {
-        line(columns.iter().map(|(name, rule)| cell(&value(name, *rule, row))).collect())
+        line(columns.iter().map(|(name, rule)| cell(&value(name, rule, row))).collect())
     });
     std::iter::once(line(names)).chain(rows).collect::<String>().into_bytes()
 }
 
 /// Every column that a job has a rule for, and one such rule.
-fn columns(manifest: &Manifest) -> BTreeMap<&str, MaskRule> {
+fn columns(manifest: &Manifest) -> BTreeMap<&str, &FieldRule> {
     let mut all = BTreeMap::new();
     for job in manifest.jobs.values() {
-        if let OperationSpec::Mask { fields, .. } = &job.operation {
-            all.extend(fields.iter().map(|(name, rule)| (name.as_str(), *rule)));
+        let OperationSpec::Fields(spec) = &job.operation else { continue };
+        for (path, rule) in &spec.rules {
+            if let FieldPath::Column(name) = path {
+                all.insert(name.as_str(), rule);
+            }
         }
     }
     all
 }
 
-fn value(name: &str, rule: MaskRule, row: u32) -> String {
+fn value(name: &str, rule: &FieldRule, row: u32) -> String {
     match rule {
-        MaskRule::Last4 => format!("400000123456{row:04}"),
-        MaskRule::Initials => "Aisha Bergstrom".to_owned(),
-        MaskRule::Redact | MaskRule::Keep | MaskRule::Drop => format!("{name} {row}"),
+        FieldRule::Mask(MaskRule::Last4 | MaskRule::First6Last4) | FieldRule::Token(_) => {
+            format!("400000123456{row:04}")
+        }
+        FieldRule::Mask(MaskRule::Initials) => "Aisha Bergstrom".to_owned(),
+        FieldRule::Mask(MaskRule::Email) => format!("customer{row}@example.com"),
+        FieldRule::Mask(MaskRule::YearOfDate) => format!("19{:02}-05-17", row % 100),
+        FieldRule::Mask(MaskRule::Generalise(_)) => row.to_string(),
+        FieldRule::Mask(MaskRule::Redact | MaskRule::Keep | MaskRule::Drop)
+        | FieldRule::Detoken(_)
+        | FieldRule::Index(_) => format!("{name} {row}"),
     }
 }
 

@@ -1,5 +1,4 @@
-//! Runs a folder of real and crafted `CiphertextForRecipient` messages, named by
-//! `STRONGROOM_VECTORS`, through the code. Without the variable it does nothing.
+//! Real and crafted `CiphertextForRecipient` messages.
 //!
 //! ```text
 //! DIR/kms-cms/manifest.json           list of {id, rid, plaintext_hex?}: real-<id>.ber,
@@ -7,23 +6,16 @@
 //! DIR/kms-cms/crafted/manifest.json   list of {file, key, expect, plaintext_hex?, plaintext_sha256?}
 //! ```
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    missing_docs
-)]
-
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
 
 use rsa::sha2::{Digest, Sha256};
 use serde_json::Value;
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::cms::{self, RecipientKey};
+
+use crate::tally::Tally;
+use crate::{folder, read, text};
 
 #[test]
 fn real_kms_cms_vectors_open_or_parse() {
@@ -115,7 +107,7 @@ fn claimed(entry: &Value, plaintext: &SecretBuf) -> Result<(), String> {
 
 /// The folder and its list; `None` when there is nothing to run.
 fn manifest(under: &str) -> Option<(PathBuf, Vec<Value>)> {
-    let folder = PathBuf::from(env::var_os("STRONGROOM_VECTORS")?).join(under);
+    let folder = folder(under)?;
     let text = fs::read(folder.join("manifest.json")).ok()?;
     let value: Value = serde_json::from_slice(&text).expect("the manifest is JSON");
     let list = match value {
@@ -127,39 +119,4 @@ fn manifest(under: &str) -> Option<(PathBuf, Vec<Value>)> {
         _ => return None,
     };
     Some((folder, list))
-}
-
-fn text<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
-    entry.get(field)?.as_str()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Counts verdicts by kind and keeps every wrong one until the end.
-#[derive(Default)]
-struct Tally {
-    right: BTreeMap<String, usize>,
-    wrong: Vec<String>,
-}
-
-impl Tally {
-    fn add(&mut self, kind: &str, name: &str, verdict: Result<(), String>) {
-        match verdict {
-            Ok(()) => *self.right.entry(kind.to_owned()).or_default() += 1,
-            Err(why) => self.wrong.push(format!("{name} ({kind}): {why}")),
-        }
-    }
-
-    /// Written directly, so that it shows although the test passes.
-    fn finish(self, what: &str) {
-        let mut err = io::stderr();
-        let right: usize = self.right.values().sum();
-        let _ = writeln!(err, "{what}: {right} right {:?}, {} wrong", self.right, self.wrong.len());
-        for wrong in &self.wrong {
-            let _ = writeln!(err, "{what}: WRONG {wrong}");
-        }
-        assert!(self.wrong.is_empty(), "{} wrong verdicts", self.wrong.len());
-    }
 }

@@ -14,8 +14,10 @@ use strongroom_envelope::SecretBuf;
 pub(super) struct Field {
     /// Its bytes within the input, without the outer quotes.
     pub(super) at: Range<usize>,
-    /// Whether it stood in quotes; `""` inside then means `"`.
+    /// Whether it stood in quotes.
     pub(super) quoted: bool,
+    /// Whether `""` stands in it, which means `"`.
+    pub(super) escaped: bool,
 }
 
 /// What is wrong with a record. Names what stands in the manifest, never what
@@ -38,10 +40,7 @@ pub enum CsvError {
     /// row of more than 4096.
     #[error("the number of fields differs from the header row's, or is over 4096")]
     FieldCount,
-    /// The record is longer than `limits.max_record`.
-    #[error("the record is longer than limits.max_record allows")]
-    TooLong,
-    /// Bytes that are not UTF-8 in a field that a rule has to read.
+    /// A column whose name is not UTF-8.
     #[error("a field is not UTF-8")]
     NotUtf8,
     /// Two columns of one name: a rule could apply to the wrong one.
@@ -50,6 +49,9 @@ pub enum CsvError {
     /// A column that the job has a rule for is not there.
     #[error("the header row lacks the column {0:?}, which the job has a rule for")]
     MissingColumn(String),
+    /// A value was to be left out of a column that the header row has.
+    #[error("a column cannot be left out of one row alone")]
+    DroppedValue,
     /// There is not even a header row.
     #[error("there is no header row")]
     NoHeader,
@@ -66,6 +68,27 @@ pub(super) fn next_record(
     fields: &mut Vec<Field>,
 ) -> Result<Option<usize>, CsvError> {
     fields.clear();
+    each_field(input, at_end, |field| {
+        if fields.len() >= max_fields {
+            return Err(CsvError::FieldCount);
+        }
+        fields.push(field);
+        Ok(())
+    })
+}
+
+/// Length of the record at the front of `input`, however many fields it has;
+/// `None` as with [`next_record`].
+pub(super) fn record_len(input: &[u8], at_end: bool) -> Result<Option<usize>, CsvError> {
+    each_field(input, at_end, |_| Ok(()))
+}
+
+#[inline]
+fn each_field(
+    input: &[u8],
+    at_end: bool,
+    mut field_found: impl FnMut(Field) -> Result<(), CsvError>,
+) -> Result<Option<usize>, CsvError> {
     let mut at = 0;
     loop {
         let found = match input.get(at) {
@@ -73,10 +96,7 @@ pub(super) fn next_record(
             _ => unquoted(input, at, at_end)?,
         };
         let Some((field, next)) = found else { return Ok(None) };
-        if fields.len() >= max_fields {
-            return Err(CsvError::FieldCount);
-        }
-        fields.push(field);
+        field_found(field)?;
         match next {
             Next::Field(start) => at = start,
             Next::Record(start) => return Ok(Some(start)),
@@ -105,11 +125,11 @@ fn unquoted(input: &[u8], start: usize, at_end: bool) -> Result<Found, CsvError>
     let rest = input.get(start..).unwrap_or_default();
     let len = rest.iter().position(|b| matches!(b, b',' | b'\n' | b'\r' | b'"'));
     let Some(len) = len else {
-        let end = Field { at: start..input.len(), quoted: false };
+        let end = Field { at: start..input.len(), quoted: false, escaped: false };
         return Ok(at_end.then_some((end, Next::Record(input.len()))));
     };
     let stop = start.saturating_add(len);
-    let field = Field { at: start..stop, quoted: false };
+    let field = Field { at: start..stop, quoted: false, escaped: false };
     match after(input, stop, at_end) {
         After::Next(next) => Ok(Some((field, next))),
         After::Unknown => Ok(None),
@@ -120,6 +140,7 @@ fn unquoted(input: &[u8], start: usize, at_end: bool) -> Result<Found, CsvError>
 
 fn quoted(input: &[u8], start: usize, at_end: bool) -> Result<Found, CsvError> {
     let mut at = start;
+    let mut escaped = false;
     loop {
         let rest = input.get(at..).unwrap_or_default();
         let Some(len) = rest.iter().position(|b| *b == b'"') else {
@@ -129,9 +150,10 @@ fn quoted(input: &[u8], start: usize, at_end: bool) -> Result<Found, CsvError> {
         let behind = close.saturating_add(1);
         if input.get(behind) == Some(&b'"') {
             at = behind.saturating_add(1);
+            escaped = true;
             continue;
         }
-        let field = Field { at: start..close, quoted: true };
+        let field = Field { at: start..close, quoted: true, escaped };
         return match after(input, behind, at_end) {
             After::Next(next) => Ok(Some((field, next))),
             After::Unknown => Ok(None),
@@ -163,7 +185,7 @@ fn after(input: &[u8], at: usize, at_end: bool) -> After {
 /// Appends a field's value to `out`, `""` undone.
 pub(super) fn unescape(input: &[u8], field: &Field, out: &mut SecretBuf) {
     let mut rest = input.get(field.at.clone()).unwrap_or_default();
-    while field.quoted
+    while field.escaped
         && let Some(quote) = rest.iter().position(|b| *b == b'"')
     {
         let (value, behind) = rest.split_at(quote.saturating_add(1));
@@ -174,7 +196,7 @@ pub(super) fn unescape(input: &[u8], field: &Field, out: &mut SecretBuf) {
 }
 
 /// Appends a value as a field, in quotes where it needs them.
-pub(super) fn escape(value: &[u8], out: &mut SecretBuf) {
+pub(crate) fn escape(value: &[u8], out: &mut SecretBuf) {
     if !value.iter().any(|b| matches!(b, b',' | b'"' | b'\n' | b'\r')) {
         out.extend_from_slice(value);
         return;

@@ -1,0 +1,281 @@
+//! Records with encrypted fields: each opened and put back in its place.
+//!
+//! Every record is looked at twice: first to find which data keys its fields
+//! need, then, when KMS has decrypted those that were not known yet, to open
+//! them. A data key costs one call to KMS however many fields are under it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use strongroom_envelope::esdk::{self, EncryptionContext, Header};
+use strongroom_envelope::{DataKey, SecretBuf, plain};
+
+use super::{InputError, policy};
+use crate::job::{BoundContext, BoundJob};
+use crate::keys::Keys;
+use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
+use crate::manifest::{Ciphertext, Format, Input, KeyArn, Limits};
+use crate::shape::{
+    Counts, Edit, FieldError, Kind, Layout, MissingFields, Records, Value, Visitor,
+};
+
+/// Records whose fields are being opened.
+pub struct Fields<'m> {
+    /// Finds the data keys.
+    seeking: Records,
+    seeker: Seeker<'m>,
+    /// Opens the fields.
+    opening: Records,
+    scratch: SecretBuf,
+}
+
+/// A data key as it is known before it is decrypted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Wrapped {
+    key: KeyArn,
+    /// The encryption context as KMS is given it, encoded.
+    context: Vec<u8>,
+    /// KMS's `CiphertextBlob`.
+    encrypted: Vec<u8>,
+}
+
+/// Data keys by what they were decrypted from; `None` where KMS does not take
+/// the ciphertext for one.
+type DataKeys = BTreeMap<Wrapped, Option<DataKey>>;
+
+struct Seeker<'m> {
+    contexts: Vec<BoundContext<'m>>,
+    limits: Limits,
+    known: DataKeys,
+    wanted: BTreeMap<Wrapped, EncryptionContext>,
+    /// Of the record at hand.
+    found: Vec<(Wrapped, EncryptionContext)>,
+}
+
+impl<'m> Fields<'m> {
+    pub(super) fn new(
+        job: &BoundJob<'m>,
+        input: &'m Input,
+        ciphertexts: &'m BTreeMap<FieldPath, Ciphertext>,
+        limits: &Limits,
+    ) -> Self {
+        let layout = Layout {
+            shape: input.shape,
+            fields: ciphertexts.keys().cloned().collect(),
+            unknown: UnknownFields::Keep,
+            missing: MissingFields::Allow,
+            bad_records: input.bad_records,
+            max_record: limits.max_record.0,
+        };
+        // The second look judges; the first only skips what the second refuses.
+        let seeking = Records::new(Layout { bad_records: BadRecords::Drop, ..layout.clone() });
+        let contexts = ciphertexts.values().map(|ciphertext| job.context(ciphertext)).collect();
+        let seeker = Seeker {
+            contexts,
+            limits: limits.clone(),
+            known: DataKeys::new(),
+            wanted: BTreeMap::new(),
+            found: Vec::new(),
+        };
+        Self { seeking, seeker, opening: Records::new(layout), scratch: SecretBuf::new() }
+    }
+
+    /// Opens the fields of the whole records at the front of `input`; how many
+    /// bytes that were.
+    pub(super) async fn open(
+        &mut self,
+        keys: &Keys,
+        input: &[u8],
+        at_end: bool,
+        plaintext: &mut SecretBuf,
+    ) -> Result<usize, InputError> {
+        let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
+        if self.seeker.known.len().saturating_add(self.seeker.wanted.len())
+            > self.seeker.limits.max_data_keys
+        {
+            return Err(InputError::TooManyDataKeys(self.seeker.limits.max_data_keys));
+        }
+        while let Some((wrapped, context)) = self.seeker.wanted.pop_first() {
+            let key = match keys.decrypt(&wrapped.key, &context, &wrapped.encrypted).await {
+                Ok(key) => Some(key),
+                // The records' fault, not the enclave's: theirs to answer for.
+                Err(error) if error.is_of_the_ciphertext() => None,
+                Err(error) => return Err(error.into()),
+            };
+            self.seeker.known.insert(wrapped, key);
+        }
+        let mut visitor = FieldOpener { seeker: &self.seeker, scratch: &mut self.scratch };
+        let opened = self.opening.process(input, at_end, &mut visitor, Some(plaintext))?;
+        debug_assert_eq!(opened, len, "both look at the same records");
+        Ok(opened)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.opening.counts()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let keys = self.seeker.known.keys();
+        let size = |wrapped: &Wrapped| {
+            wrapped.context.len().saturating_add(wrapped.encrypted.len()).saturating_add(PER_KEY)
+        };
+        keys.map(size).sum::<usize>().saturating_add(self.scratch.capacity())
+    }
+}
+
+impl Visitor for Seeker<'_> {
+    fn begin(&mut self) {
+        self.found.clear();
+    }
+
+    fn field(
+        &mut self,
+        field: usize,
+        value: Value<'_>,
+        _new: &mut SecretBuf,
+    ) -> Result<Edit, FieldError> {
+        let context = self.contexts.get(field).ok_or(FieldError::NotACiphertext)?;
+        if let Some(ciphertext) = FieldCiphertext::read(&value, context, &self.limits)? {
+            self.found.extend(ciphertext.wrapped(context)?);
+        }
+        Ok(Edit::Keep)
+    }
+
+    fn end(&mut self) -> Result<(), (usize, FieldError)> {
+        for (wrapped, context) in self.found.drain(..) {
+            if !self.known.contains_key(&wrapped) {
+                self.wanted.insert(wrapped, context);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct FieldOpener<'a, 'm> {
+    seeker: &'a Seeker<'m>,
+    scratch: &'a mut SecretBuf,
+}
+
+impl Visitor for FieldOpener<'_, '_> {
+    fn field(
+        &mut self,
+        field: usize,
+        value: Value<'_>,
+        new: &mut SecretBuf,
+    ) -> Result<Edit, FieldError> {
+        let context = self.seeker.contexts.get(field).ok_or(FieldError::NotACiphertext)?;
+        let Some(ciphertext) = FieldCiphertext::read(&value, context, &self.seeker.limits)? else {
+            return Ok(Edit::Keep);
+        };
+        let candidates = ciphertext.wrapped(context)?;
+        let key = candidates
+            .iter()
+            .find_map(|(wrapped, _)| self.seeker.known.get(wrapped).and_then(Option::as_ref));
+        let key = key.ok_or(FieldError::NotOpened)?;
+        self.scratch.clear();
+        ciphertext.open(key, context, self.scratch)?;
+        new.extend_from_slice(self.scratch.expose());
+        Ok(Edit::Text)
+    }
+}
+
+/// A field's ciphertext: its header, and what follows.
+enum FieldCiphertext {
+    Message(Header, Vec<u8>),
+    Envelope(plain::Header, Vec<u8>),
+}
+
+impl FieldCiphertext {
+    /// Reads a field; `None` for one that is null or empty: there is nothing to
+    /// open.
+    fn read(
+        value: &Value<'_>,
+        context: &BoundContext<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Self>, FieldError> {
+        match value.kind {
+            Kind::Null => return Ok(None),
+            Kind::Text if value.text.is_empty() => return Ok(None),
+            Kind::Text => {}
+            Kind::Number | Kind::Bool | Kind::Nested => return Err(FieldError::NotACiphertext),
+        }
+        let mut bytes = STANDARD.decode(value.text).map_err(|_| FieldError::NotACiphertext)?;
+        match context.ciphertext.format {
+            Format::AwsEncryptionSdk { .. } => {
+                let policy = policy(context.ciphertext.format);
+                let parsed = Header::parse(&bytes, &limits.message(), &policy);
+                let (header, len) = parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
+                let header = context.admit(header).map_err(|_| FieldError::OtherContext)?;
+                Ok(Some(Self::Message(header, bytes.split_off(len))))
+            }
+            Format::PlainEnvelope => {
+                let parsed = plain::Header::parse(&bytes, &limits.envelope());
+                let (header, len) = parsed.ok().flatten().ok_or(FieldError::NotACiphertext)?;
+                Ok(Some(Self::Envelope(header, bytes.split_off(len))))
+            }
+        }
+    }
+
+    /// The data keys that open it, any of them.
+    fn wrapped(
+        &self,
+        context: &BoundContext<'_>,
+    ) -> Result<Vec<(Wrapped, EncryptionContext)>, FieldError> {
+        let key = &context.ciphertext.key;
+        let wrapped = |encrypted: &[u8], context: &EncryptionContext| {
+            let encoded = context.encode().map_err(|_| FieldError::OtherContext)?;
+            let wrapped =
+                Wrapped { key: key.clone(), context: encoded, encrypted: encrypted.to_vec() };
+            Ok((wrapped, context.clone()))
+        };
+        match self {
+            Self::Message(header, _) => {
+                let candidates = context.candidates(header).map_err(|_| FieldError::OtherKey)?;
+                let full = header.encryption_context();
+                candidates.into_iter().map(|edk| wrapped(&edk.ciphertext, full)).collect()
+            }
+            Self::Envelope(header, _) => {
+                Ok(vec![wrapped(header.encrypted_data_key(), &context.whole())?])
+            }
+        }
+    }
+
+    fn open(
+        self,
+        key: &DataKey,
+        context: &BoundContext<'_>,
+        out: &mut SecretBuf,
+    ) -> Result<(), FieldError> {
+        match self {
+            Self::Message(header, body) => open_message(header, key, &body, out),
+            Self::Envelope(header, body) => plain::Opener::new(header, key, &context.whole())
+                .and_then(|opener| opener.finish(&body, out)),
+        }
+        .map_err(|_| FieldError::NotOpened)
+    }
+}
+
+pub(super) fn open_message(
+    header: Header,
+    key: &DataKey,
+    body: &[u8],
+    out: &mut SecretBuf,
+) -> Result<(), esdk::DecryptFailed> {
+    let mut opener = esdk::Opener::new(header, key)?;
+    let mut rest = body;
+    loop {
+        let used = opener.open(rest, out, usize::MAX)?;
+        rest = rest.get(used..).unwrap_or_default();
+        if used == 0 {
+            break;
+        }
+    }
+    match rest.is_empty() {
+        true => opener.finish(),
+        false => Err(esdk::DecryptFailed),
+    }
+}
+
+/// Bytes that a known data key takes beside its context and ciphertext.
+const PER_KEY: usize = 256;

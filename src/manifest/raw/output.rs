@@ -1,0 +1,46 @@
+//! Outputs as they are written.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::manifest::ByteCount;
+
+#[derive(Deserialize)]
+#[serde(tag = "protect", rename_all = "snake_case", deny_unknown_fields)]
+pub(in crate::manifest) enum RawOutput {
+    None {
+        pad_to: Option<ByteCount>,
+    },
+    Kms {
+        key: String,
+        context: BTreeMap<String, String>,
+        #[serde(default = "default_frame")]
+        frame: ByteCount,
+        #[serde(default)]
+        signed: bool,
+        fields: Option<Vec<String>>,
+        pad_to: Option<ByteCount>,
+    },
+    Seal {
+        to: RawRecipients,
+        pad_to: Option<ByteCount>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"any\", or a list of X25519 public keys of 64 hex digits each")]
+pub(in crate::manifest) enum RawRecipients {
+    Word(AnyWord),
+    Listed(Vec<String>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::manifest) enum AnyWord {
+    Any,
+}
+
+const fn default_frame() -> ByteCount {
+    ByteCount(64 << 10)
+}

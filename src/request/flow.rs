@@ -1,0 +1,187 @@
+//! The stream of one request: bytes in, plaintext, bytes out, a piece at a time.
+//!
+//! Plaintext exists only here, in two buffers that are erased.
+
+use strongroom_envelope::SecretBuf;
+
+use crate::budget::Share;
+use crate::connection::{Body, Connection, ConnectionError};
+use crate::error::RequestError;
+use crate::input::{Incoming, Opening};
+use crate::job::BoundJob;
+use crate::manifest::Input;
+use crate::operation::{Operation, Tally};
+use crate::output::Output;
+use crate::receipts::Hash;
+use crate::server::Service;
+use crate::shape::Counts;
+
+/// A request's stream at work.
+pub(super) struct Flow<'s, 'c> {
+    service: &'s Service,
+    incoming: Incoming<'c>,
+    memory: Share,
+    operation: Operation,
+    plaintext: SecretBuf,
+    result: SecretBuf,
+    out: Vec<u8>,
+    /// Digests of the inputs that have ended.
+    inputs: Vec<[u8; 32]>,
+    /// Of inputs with encrypted fields: records that were opened, and left out.
+    opened: Option<Counts>,
+    sent: u64,
+    sent_hash: Hash,
+}
+
+/// What has passed when all has.
+pub(super) struct Passed {
+    pub(super) bytes: u64,
+    pub(super) inputs: Vec<[u8; 32]>,
+    pub(super) result: [u8; 32],
+    /// Of operations on records.
+    pub(super) tally: Option<Tally>,
+}
+
+impl<'s, 'c> Flow<'s, 'c> {
+    pub(super) fn new(
+        service: &'s Service,
+        conn: &'c mut Connection,
+        operation: Operation,
+    ) -> Self {
+        Self {
+            service,
+            incoming: Incoming::new(conn),
+            memory: service.memory().share(),
+            operation,
+            plaintext: SecretBuf::new(),
+            result: SecretBuf::new(),
+            out: Vec::new(),
+            inputs: Vec::new(),
+            opened: None,
+            sent: 0,
+            sent_hash: Hash::new(),
+        }
+    }
+
+    /// Begins an input: its header, its data key, and the name it has.
+    pub(super) async fn begin<'m>(
+        &mut self,
+        job: &BoundJob<'m>,
+        input: &'m Input,
+    ) -> Result<(Opening<'m>, Vec<u8>), RequestError> {
+        let (keys, limits) = (self.service.keys(), &self.service.manifest().limits);
+        let (incoming, memory) = (&mut self.incoming, &mut self.memory);
+        Ok(Opening::begin(keys, limits, job, input, incoming, memory).await?)
+    }
+
+    /// Takes one input through the operation. Without an output, what it gives
+    /// is kept: there is none before the last input.
+    pub(super) async fn pass(
+        &mut self,
+        mut opening: Opening<'_>,
+        mut output: Option<&mut Output>,
+    ) -> Result<(), RequestError> {
+        let keys = self.service.keys();
+        loop {
+            let input = &mut self.incoming.bytes;
+            let opened = opening.open(keys, input, &mut self.plaintext).await?;
+            self.operation.process(&mut self.plaintext, &mut self.result)?;
+            self.send(output.as_deref_mut()).await?;
+            let output = output.as_deref().map_or(0, Output::memory);
+            self.hold(opening.memory().saturating_add(output))?;
+            self.out.clear();
+            if !opened && self.incoming.read().await? == Body::End {
+                break;
+            }
+        }
+        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        self.opened = self.opened.or(opened);
+        self.inputs.push(self.incoming.digest());
+        Ok(())
+    }
+
+    /// Goes on to the next input.
+    pub(super) fn next_input(&mut self) -> Result<(), RequestError> {
+        self.operation.next_input(&mut self.plaintext, &mut self.result)?;
+        match self.incoming.conn.next_body() {
+            true => Ok(()),
+            false => Err(ConnectionError::Order.into()),
+        }
+    }
+
+    /// Refuses a first input that is not the one that the caller named.
+    pub(super) fn check_input(&self, digest: Option<&[u8; 32]>) -> Result<(), RequestError> {
+        match digest {
+            Some(digest) if self.inputs.first() != Some(digest) => Err(RequestError::OtherInput),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The connection, for the response's head.
+    pub(super) fn conn(&mut self) -> &mut Connection {
+        self.incoming.conn
+    }
+
+    /// Puts an output's header in front of the result.
+    pub(super) fn put(&mut self, header: Vec<u8>) {
+        self.out = header;
+    }
+
+    /// Ends the result.
+    pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
+        // A stand-in: an operation is used up by its end.
+        let operation = std::mem::replace(&mut self.operation, Operation::done());
+        let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
+        self.send(Some(&mut output)).await?;
+        self.out.clear();
+        while output.pad(&mut self.out)? {
+            self.send_out().await?;
+        }
+        output.finish(&mut self.out)?;
+        self.send_out().await?;
+        let tally = match (tally, self.opened) {
+            (Some(tally), Some(opened)) => {
+                Some(Tally { dropped: tally.dropped.saturating_add(opened.dropped), ..tally })
+            }
+            // Passed on unchanged.
+            (None, Some(opened)) => {
+                Some(Tally { records: Some(opened.records), dropped: opened.dropped })
+            }
+            (tally, None) => tally,
+        };
+        let (inputs, result) = (self.inputs, self.sent_hash.finish());
+        Ok(Passed { bytes: self.sent, inputs, result, tally })
+    }
+
+    async fn send(&mut self, output: Option<&mut Output>) -> Result<(), RequestError> {
+        let Some(output) = output else { return Ok(()) };
+        let bytes = output.protect(&self.result, &mut self.out)?;
+        self.sent_hash.update(bytes);
+        self.sent = self.sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.incoming.conn.send_data(bytes).await?;
+        self.result.clear();
+        Ok(())
+    }
+
+    async fn send_out(&mut self) -> Result<(), RequestError> {
+        self.sent_hash.update(&self.out);
+        let len = u64::try_from(self.out.len()).unwrap_or(u64::MAX);
+        self.sent = self.sent.saturating_add(len);
+        self.incoming.conn.send_data(&self.out).await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Accounts for all that is held, `others` included.
+    fn hold(&mut self, others: usize) -> Result<(), RequestError> {
+        let held = [
+            self.incoming.memory(),
+            self.plaintext.capacity(),
+            self.result.capacity(),
+            self.out.capacity(),
+            self.operation.memory(),
+            others,
+        ];
+        Ok(self.memory.hold(held.iter().sum())?)
+    }
+}
