@@ -35,12 +35,18 @@ mod fields;
 mod formats;
 #[path = "service/hostile_parent.rs"]
 mod hostile_parent;
+#[path = "service/joins.rs"]
+mod joins;
 #[path = "service/kms_faults.rs"]
 mod kms_faults;
 #[path = "service/main_job.rs"]
 mod main_job;
 #[path = "service/matching.rs"]
 mod matching;
+#[path = "service/numbers.rs"]
+mod numbers;
+#[path = "service/outputs.rs"]
+mod outputs;
 #[path = "service/receipts.rs"]
 mod receipts;
 #[path = "service/signing.rs"]
