@@ -53,3 +53,5 @@ mod receipts;
 mod signing;
 #[path = "service/tokens.rs"]
 mod tokens;
+#[path = "service/trust.rs"]
+mod trust;
