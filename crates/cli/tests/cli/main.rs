@@ -17,6 +17,7 @@ mod image;
 mod interrupt;
 mod keys;
 mod program;
+mod receipts;
 mod running;
 mod usage;
 mod verify;
