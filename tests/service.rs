@@ -23,6 +23,8 @@ mod workshop;
 mod bad_input;
 #[path = "service/callers.rs"]
 mod callers;
+#[path = "service/client_api.rs"]
+mod client_api;
 #[path = "service/clock.rs"]
 mod clock;
 #[path = "service/connections.rs"]
