@@ -102,7 +102,7 @@ impl RequestError {
                 }
                 OperationError::Secret => ErrorCode::KeyUnavailable,
             },
-            Self::OtherInput => ErrorCode::BadArgument,
+            Self::OtherInput => ErrorCode::InputMismatch,
             Self::Output(OutputError::Record(_)) => ErrorCode::BadRecord,
             // A public key that gives no secret: a low-order point.
             Self::Output(OutputError::Seal(SealError::RecipientKey)) => ErrorCode::BadArgument,

@@ -170,8 +170,8 @@ impl<'m> Opening<'m> {
         Ok(opened > 0)
     }
 
-    /// Opens what is left when the body has ended. Gives the records that were
-    /// malformed and left out.
+    /// Opens what is left when the body has ended. Where it opened fields, gives
+    /// the number of records that it passed on, and that it left out.
     ///
     /// # Errors
     /// [`InputError`] when it may not end here.
@@ -180,19 +180,19 @@ impl<'m> Opening<'m> {
         keys: &Keys,
         input: &mut BytesMut,
         plaintext: &mut SecretBuf,
-    ) -> Result<Counts, InputError> {
+    ) -> Result<Option<Counts>, InputError> {
         match self {
             Self::Message(opener) => opener.finish()?,
             Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
             Self::Fields(mut fields) => {
                 fields.open(keys, input, true, plaintext).await?;
                 input.clear();
-                return Ok(fields.counts());
+                return Ok(Some(fields.counts()));
             }
             Self::Clear => {}
         }
         input.clear();
-        Ok(Counts::default())
+        Ok(None)
     }
 
     /// Bytes of memory that it holds.

@@ -5,6 +5,7 @@
 //! The Python needs the packages of `tests/interop/requirements.txt`, in the
 //! interpreter that `STRONGROOM_PYTHON` names; `tests/run` sees to it.
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -94,7 +94,7 @@ impl RawJob {
         let name = JobName::parse(&self.name).map_err(at("name"))?;
         let args = std::mem::take(&mut self.args).check()?;
         let arg_names: BTreeSet<&str> = args.keys().map(String::as_str).collect();
-        let callers: BTreeSet<String> = std::mem::take(&mut self.callers).into_iter().collect();
+        let callers: BTreeSet<String> = self.callers.iter().cloned().collect();
         if let Some(unknown) = callers.iter().find(|caller| !names.callers.contains_key(*caller)) {
             let problem = format!("{unknown:?} is not the name of a [[caller]]");
             return Err(ManifestError::value("callers", problem));

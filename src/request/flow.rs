@@ -14,6 +14,7 @@ use crate::operation::{Operation, Tally};
 use crate::output::Output;
 use crate::receipts::Hash;
 use crate::server::Service;
+use crate::shape::Counts;
 
 /// A request's stream at work.
 pub(super) struct Flow<'s, 'c> {
@@ -26,8 +27,8 @@ pub(super) struct Flow<'s, 'c> {
     out: Vec<u8>,
     /// Digests of the inputs that have ended.
     inputs: Vec<[u8; 32]>,
-    /// Records that could not be opened and were left out.
-    dropped: u64,
+    /// Of inputs with encrypted fields: records that were opened, and left out.
+    opened: Option<Counts>,
     sent: u64,
     sent_hash: Hash,
 }
@@ -56,7 +57,7 @@ impl<'s, 'c> Flow<'s, 'c> {
             result: SecretBuf::new(),
             out: Vec::new(),
             inputs: Vec::new(),
-            dropped: 0,
+            opened: None,
             sent: 0,
             sent_hash: Hash::new(),
         }
@@ -93,8 +94,8 @@ impl<'s, 'c> Flow<'s, 'c> {
                 break;
             }
         }
-        let counts = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
-        self.dropped = self.dropped.saturating_add(counts.dropped);
+        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        self.opened = self.opened.or(opened);
         self.inputs.push(self.incoming.digest());
         Ok(())
     }
@@ -138,9 +139,16 @@ impl<'s, 'c> Flow<'s, 'c> {
         }
         output.finish(&mut self.out)?;
         self.send_out().await?;
-        let dropped = self.dropped;
-        let tally =
-            tally.map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
+        let tally = match (tally, self.opened) {
+            (Some(tally), Some(opened)) => {
+                Some(Tally { dropped: tally.dropped.saturating_add(opened.dropped), ..tally })
+            }
+            // Passed on unchanged.
+            (None, Some(opened)) => {
+                Some(Tally { records: Some(opened.records), dropped: opened.dropped })
+            }
+            (tally, None) => tally,
+        };
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }

@@ -78,9 +78,7 @@ fn a_mask_that_masks_nothing_does_not_leave_in_the_clear() {
 fn numbers_about_fewer_than_five_do_not_leave_in_the_clear() {
     for name in ["aggregate", "join"] {
         let job = named(PAGE, &format!("{name} job"));
-        let of = |size: u64| {
-            job.replace("min_group_size = 5", &format!("min_group_size = {size}"))
-        };
+        let of = |size: u64| job.replace("min_group_size = 5", &format!("min_group_size = {size}"));
         assert_ne!(of(4), job, "{name} has a group size");
         for size in [1, 4] {
             assert_refused(&of(size), "a group must have at least 5 records");
@@ -194,7 +192,8 @@ fn encrypted_fields_of_the_output_are_those_of_the_input() {
 
 #[test]
 fn an_argument_that_nothing_proves_is_refused() {
-    let job = named(PAGE, "reencrypt job").replace(", tenant = \"{tenant}\" } }\noutput", " } }\noutput");
+    let job =
+        named(PAGE, "reencrypt job").replace(", tenant = \"{tenant}\" } }\noutput", " } }\noutput");
     assert_refused(&job, "\"tenant\" is not used in input.context");
     // Whoever signs the request answers for it.
     parse(&job.replace("args =", "callers = [\"signer\"]\nargs =")).unwrap();

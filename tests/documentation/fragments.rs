@@ -87,16 +87,39 @@ fn every_manifest_of_the_documentation_is_accepted() {
 fn every_operation_and_every_key_of_a_job_stands_in_a_manifest_of_the_documentation() {
     let text: String = manifests().into_iter().map(|block| block.text).collect();
     for operation in [
-        "mask", "reencrypt", "tokenize", "detokenize", "index", "match", "aggregate",
-        "join-count", "sign", "open",
+        "mask",
+        "reencrypt",
+        "tokenize",
+        "detokenize",
+        "index",
+        "match",
+        "aggregate",
+        "join-count",
+        "sign",
+        "open",
     ] {
         assert!(text.contains(&format!("operation = \"{operation}\"")), "{operation}");
     }
     for key in [
-        "args = {", "pattern =", "max_length =", "callers =", "encryption = \"none\"",
-        "encryption = \"plain-envelope\"", "required_context =", "commitment =", "signatures =",
-        "bad_records =", "fields = {", "signed = true", "pad_to =", "max_data_keys =",
-        "max_groups =", "unknown_fields =", "tenant =", "[[secret]]", "[[caller]]",
+        "args = {",
+        "pattern =",
+        "max_length =",
+        "callers =",
+        "encryption = \"none\"",
+        "encryption = \"plain-envelope\"",
+        "required_context =",
+        "commitment =",
+        "signatures =",
+        "bad_records =",
+        "fields = {",
+        "signed = true",
+        "pad_to =",
+        "max_data_keys =",
+        "max_groups =",
+        "unknown_fields =",
+        "tenant =",
+        "[[secret]]",
+        "[[caller]]",
     ] {
         assert!(text.contains(key), "no manifest of the documentation shows {key}");
     }

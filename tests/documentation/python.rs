@@ -156,8 +156,7 @@ async fn encrypted_fields_of_the_documentation_go_through_its_job_at_a_call_per_
     let log = house.nitro.kms.audit_log();
     assert_eq!(log.iter().filter(|asked| asked.operation == "Decrypt").count(), 2);
     // A field's ciphertext in another's place is none of it.
-    let record: serde_json::Value =
-        serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
     let swapped = serde_json::json!({"id": 1, "pan": record["name"], "name": record["pan"]});
     let refusal = house.refusal(&Job::new("mask-payments"), swapped.to_string().as_bytes()).await;
     assert_eq!(refusal.code.as_str(), "bad_record");

@@ -14,6 +14,7 @@ pub(crate) mod open;
 pub(crate) mod policy;
 pub(crate) mod status;
 pub(crate) mod verify;
+pub(crate) mod verify_receipt;
 
 use crate::args::Command;
 use crate::error::CliError;
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), CliErro
         Command::Demo(args) => demo::run(&args, output).await,
         Command::Dev(args) => dev::run(&args, output).await,
         Command::Verify(args) => verify::run(&args, output),
+        Command::VerifyReceipt(args) => verify_receipt::run(args, output),
         Command::Attest(args) => attest::run(args, output).await,
         Command::Status(args) => status::run(&args, output).await,
         Command::Credentials(args) => credentials::run(args, output).await,

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::manifest::fields::{BadRecords, FieldPath, Pointer, Shape, UnknownFields};
-use crate::shape::{CsvError, JsonError, RecordProblem};
+use crate::shape::{CsvError, JsonError, MissingFields, RecordProblem};
 use proptest::prelude::*;
 
 /// A mask of columns, or of places in JSON.
@@ -50,6 +50,10 @@ impl Plan {
             shape: self.shape,
             fields: self.rules.iter().map(|(name, _)| path(name)).collect(),
             unknown: self.unknown,
+            missing: match self.unknown {
+                UnknownFields::Drop => MissingFields::Allow,
+                UnknownFields::Keep => MissingFields::Refuse,
+            },
             bad_records: self.bad_records,
             max_record: self.max_record,
         };
@@ -67,9 +71,10 @@ impl Plan {
         for bound in bounds {
             pending.extend_from_slice(&input[at..bound]);
             at = bound;
-            fields.process(&mut pending, &mut out)?;
+            step(&mut fields, &mut pending, false, &mut out)?;
         }
-        let counts = fields.finish(&mut pending, &mut out)?;
+        step(&mut fields, &mut pending, true, &mut out)?;
+        let counts = fields.counts();
         assert!(pending.is_empty(), "something was left over");
         Ok((String::from_utf8_lossy(out.expose()).into_owned(), counts))
     }
@@ -491,11 +496,12 @@ mod json_lines {
         let (mut pending, mut out) = (SecretBuf::new(), SecretBuf::new());
         for _ in 0..1000 {
             pending.extend_from_slice(&[b'x'; 100]);
-            fields.process(&mut pending, &mut out).unwrap();
+            step(&mut fields, &mut pending, false, &mut out).unwrap();
             assert!(pending.len() <= 200);
         }
         pending.extend_from_slice(b"\n{}");
-        let counted = fields.finish(&mut pending, &mut out).unwrap();
+        step(&mut fields, &mut pending, true, &mut out).unwrap();
+        let counted = fields.counts();
         assert_eq!((out.expose(), counted), (&b"{}\n"[..], counts(1, 1)));
     }
 
@@ -770,4 +776,16 @@ proptest! {
             let _ = plan.run(&[b"a,b\n", &bytes[..]].concat(), &[7]);
         }
     }
+}
+
+/// Deals with what has come and takes it off the front.
+fn step(
+    fields: &mut Fields,
+    pending: &mut SecretBuf,
+    at_end: bool,
+    out: &mut SecretBuf,
+) -> Result<(), RecordError> {
+    let used = fields.process(pending.expose(), at_end, out)?;
+    pending.consume(used);
+    Ok(())
 }

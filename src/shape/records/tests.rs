@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manifest::fields::{FieldPath, Pointer, UnknownFields};
-use crate::shape::{Edit, Value};
+use crate::shape::{Edit, MissingFields, Value};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -42,7 +42,8 @@ fn records(shape: Shape, names: &[&str], bad_records: BadRecords) -> Records {
     };
     let fields = names.iter().map(path).collect();
     let unknown = UnknownFields::Keep;
-    Records::new(Layout { shape, fields, unknown, bad_records, max_record: 100 })
+    let missing = MissingFields::Allow;
+    Records::new(Layout { shape, fields, unknown, missing, bad_records, max_record: 100 })
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod interrupt;
 mod keys;
 mod manifest;
 mod program;
+mod receipts;
 mod running;
 mod usage;
 mod verify;
