@@ -203,6 +203,17 @@ fn each_danger_is_warned_about() {
     assert_eq!(with(AGGREGATE, "{ mean =", "{ min ="), ["single-values"]);
     // Neither has an entry that the other cannot have.
     assert_eq!(with(FIELDS, r#", field = "name""#, ""), ["exchangeable-fields"]);
+    // Records without a pan prove no tenant of their names.
+    let tenant = r#"context = { tenant = "{tenant}", purpose = "x", field = "pan" }"#;
+    let half = FIELDS.replace(r#"context = { purpose = "x", field = "pan" }"#, tenant);
+    assert_eq!(
+        with(
+            &half,
+            "fields = { pan = \"last4\"",
+            "args = [\"tenant\"]\nfields = { pan = \"last4\""
+        ),
+        ["half-proven"]
+    );
     let sign = r#"
         operation = "sign"
         secret = "tokens"
@@ -233,16 +244,43 @@ fn each_danger_is_warned_about() {
 }
 
 #[test]
+fn tokens_are_learned_by_whoever_reads_the_job_that_turns_them_back() {
+    let back = r#"
+[[job]]
+name = "back"
+operation = "detokenize"
+callers = ["branch"]
+secret = "tokens"
+args = ["tenant"]
+tenant = "{tenant}"
+input = { format = "csv", encryption = "none" }
+fields = { pan = { token = "siv" } }
+output = { protect = "seal", to = ["READER"] }
+"#;
+    let json = checked(&(manifest(TOKENIZE) + &back.replace("READER", READER)));
+    let (back, tokenize) = (&json["jobs"][0], &json["jobs"][1]);
+    assert_eq!(
+        tokenize["who_learns"][1]["who"],
+        "whoever reads the results of back, with the same secret"
+    );
+    assert_eq!(
+        back["who_learns"][1]["what"],
+        "what comes in in the clear, sizes, and when it runs and for how long"
+    );
+    assert_eq!(
+        back["arguments"][0],
+        "tenant: 1 to 256 bytes; whoever signs the request answers for it"
+    );
+}
+
+#[test]
 fn whoever_signs_the_request_answers_for_the_key_that_it_is_sealed_to() {
     let job = OPEN.replace(r#"to = ["READER"]"#, r#"to = "any""#);
     let job = job.replace("operation", "callers = [\"branch\"]\noperation");
     let json = checked(&manifest(&job));
     assert_eq!(json["jobs"][0]["warnings"], Value::Array(vec![]));
     assert_eq!(json["jobs"][0]["who_may_ask"], "only requests that are signed by branch");
-    assert_eq!(
-        json["jobs"][0]["who_learns"][0]["who"],
-        "whomever the signer of the request names"
-    );
+    assert_eq!(json["jobs"][0]["who_learns"][0]["who"], "whomever the signer of the request names");
 }
 
 #[test]
