@@ -3,6 +3,8 @@
 //! Plaintext exists only here, in two buffers that are erased.
 
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::receipt::Receipt;
+use strongroom_wire::RequestId;
 
 use crate::budget::Share;
 use crate::connection::{Body, Connection, ConnectionError};
@@ -40,6 +42,32 @@ pub(super) struct Passed {
     pub(super) result: [u8; 32],
     /// Of operations on records.
     pub(super) tally: Option<Tally>,
+}
+
+impl Passed {
+    /// What the receipt says; its number and time are put in when it is issued.
+    pub(super) fn receipt(
+        &self,
+        service: &Service,
+        job: &BoundJob<'_>,
+        id: RequestId,
+        request_digest: [u8; 32],
+    ) -> Receipt {
+        Receipt {
+            request_id: id.0,
+            request_digest,
+            job: job.name().to_string(),
+            manifest: service.manifest().digest,
+            keys: job.keys(service.manifest()),
+            inputs: self.inputs.clone(),
+            result: self.result,
+            counter: 0,
+            time_ms: 0,
+            caller: job.caller().map(str::to_owned),
+            records: self.tally.and_then(|tally| tally.records),
+            dropped: self.tally.map(|tally| tally.dropped),
+        }
+    }
 }
 
 impl<'s, 'c> Flow<'s, 'c> {
