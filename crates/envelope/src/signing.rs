@@ -211,6 +211,15 @@ impl MessageSigner {
         Ok(())
     }
 
+    /// Bytes of memory that it holds of the message.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        match &self.message {
+            Message::Whole { held, .. } => held.capacity(),
+            Message::Hashed(_) | Message::TooLong => 0,
+        }
+    }
+
     /// Signs the message.
     ///
     /// # Errors
