@@ -23,6 +23,7 @@ use crate::connection::Connection;
 use crate::error::RequestError;
 use crate::job::BoundJob;
 use crate::keys::credentials::CredentialState;
+use crate::manifest::Manifest;
 use crate::operation::Operation;
 use crate::server::Service;
 use flow::Flow;
@@ -39,12 +40,21 @@ pub async fn answer(
 ) -> Result<(), RequestError> {
     let limit = service.manifest().limits.request_deadline;
     let asked = request.deadline_ms.map_or(limit, Duration::from_millis);
-    if matches!(request.call, Call::Run(_) | Call::Signed(_)) {
-        conn.expect_body();
-    }
+    conn.expect_bodies(bodies(service.manifest(), &request.call));
     let work = call(service, conn, request);
     let caught = tokio::time::timeout(asked.min(limit), catching(work)).await;
     caught.map_err(|_| RequestError::Deadline)?
+}
+
+/// The bodies behind a request: as many as its job takes, whether or not it may
+/// run, so that a refusal leaves the connection at the next request.
+fn bodies(manifest: &Manifest, call: &Call) -> usize {
+    let of = |run: &Run| manifest.jobs.get(run.job.as_str()).map_or(1, |job| job.inputs.len());
+    match call {
+        Call::Run(run) => of(run),
+        Call::Signed(signed) => signed.run().map_or(1, |run| of(&run)),
+        Call::Attest(_) | Call::Credentials(_) | Call::Status {} => 0,
+    }
 }
 
 async fn call(
@@ -90,7 +100,6 @@ async fn run(
     service.refuse_debug()?;
     let job = BoundJob::bind(service.manifest(), asked, caller)?;
     let Some((last, before)) = job.inputs().split_last() else { return Err(RequestError::Panic) };
-    conn.expect_more_bodies(before.len());
     let request_digest = *conn.request_digest();
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;

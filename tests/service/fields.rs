@@ -325,3 +325,32 @@ async fn what_is_null_or_empty_stays_so_and_what_comes_twice_is_opened_or_refuse
     let doubled = format!("{{\"name\":\"{name}\",\"name\":\"{name}\"}}\n");
     assert_eq!(people(&house, "people", &doubled).await, Err(ErrorCode::BadRecord));
 }
+
+#[tokio::test]
+async fn where_and_why_a_changed_field_does_not_open_is_not_told() {
+    let house = house(&jobs("ndjson", JSON_PATHS, "")).await;
+    let columns = Columns::new(&house).await;
+    let good = STANDARD.decode(columns.name.message("canary")).unwrap();
+    let (_, other) = house.data_key(&house.customers, &columns.name.context).await;
+    let keys = std::slice::from_ref(&other);
+    // Under a data key that the message does not commit to.
+    let mut bad = vec![seal(&columns.pan.key, keys, &columns.name.context, b"canary", 512)];
+    // From the encrypted data key on, as long as it is a message at all.
+    let key = good.windows(40).position(|w| w == &columns.name.encrypted.ciphertext[..40]).unwrap();
+    let lengths = key + columns.name.encrypted.ciphertext.len()..good.len() - 60;
+    for at in (key + 30..good.len()).filter(|at| !lengths.contains(at)).step_by(7) {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        bad.push(flipped);
+    }
+    let mut texts = std::collections::BTreeSet::new();
+    for message in &bad {
+        let record = json!({"name": STANDARD.encode(message)}).to_string();
+        let job = Job::new("people").arg("tenant", "acme");
+        let refused = house.refusal(&job, record.as_bytes()).await;
+        assert_eq!(refused.code, ErrorCode::BadRecord);
+        texts.insert(refused.message);
+    }
+    assert_eq!(texts.len(), 1, "the errors can be told apart: {texts:?}");
+    assert!(bad.len() > 10);
+}
