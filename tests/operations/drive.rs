@@ -16,7 +16,8 @@ use super::data::Table;
 pub fn manifest(job: &str) -> Manifest {
     let input = format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }}, format =");
     let job = job.replace("{ INPUT", &input);
-    let job = job.replace("BYTES", &format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }} }}"));
+    let job =
+        job.replace("BYTES", &format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }} }}"));
     let output = "output = { protect = \"seal\", to = \"any\" }";
     let text = format!("{BASE}\n[[job]]\nname = \"job\"\n{output}\n{job}").replace("KEY", KEY);
     Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{job}"))

@@ -196,12 +196,15 @@ args = ["value"]
 input = { INPUT "csv" }
 match = { field = "email", arg = "value", as = "encrypted" }
 "#;
-    let answers: Vec<Value> = values.iter().map(|value| {
-        let given = Comparand::Value(SecretBuf::from_vec(value.as_bytes().to_vec()));
-        assert_eq!(bench.put(job, Material::Comparand(given), table, Csv), WITHHELD);
-        let answer = std::fs::read_to_string(bench.path("result")).unwrap();
-        json!([value, answer])
-    }).collect();
+    let answers: Vec<Value> = values
+        .iter()
+        .map(|value| {
+            let given = Comparand::Value(SecretBuf::from_vec(value.as_bytes().to_vec()));
+            assert_eq!(bench.put(job, Material::Comparand(given), table, Csv), WITHHELD);
+            let answer = std::fs::read_to_string(bench.path("result")).unwrap();
+            json!([value, answer])
+        })
+        .collect();
 
     let job = r#"
 operation = "match"
@@ -210,12 +213,15 @@ secret = "key"
 input = { INPUT "csv" }
 match = { field = "email", arg = "value", as = "indexed", index = { normalise = ["collapse-spaces", "trim", "lowercase"] } }
 "#;
-    let indexed: Vec<Value> = [&shouted, "nobody@example.com"].iter().map(|value| {
-        let (index, given) = indexed(job, value);
-        assert_eq!(bench.put(job, Material::Comparand(given), table, Csv), WITHHELD);
-        let answer = std::fs::read_to_string(bench.path("result")).unwrap();
-        json!([value, index, answer])
-    }).collect();
+    let indexed: Vec<Value> = [&shouted, "nobody@example.com"]
+        .iter()
+        .map(|value| {
+            let (index, given) = indexed(job, value);
+            assert_eq!(bench.put(job, Material::Comparand(given), table, Csv), WITHHELD);
+            let answer = std::fs::read_to_string(bench.path("result")).unwrap();
+            json!([value, index, answer])
+        })
+        .collect();
     let parameters = json!({ "column": "email", "answers": answers, "indexed": indexed });
     bench.agrees("match", &["input"], parameters);
 }
