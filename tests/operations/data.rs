@@ -61,7 +61,9 @@ impl Table {
     pub fn records(self, shape: Shape) -> Box<dyn Iterator<Item = Vec<u8>>> {
         let rows = 0..self.rows;
         match shape {
-            Shape::Csv => Box::new(std::iter::once(self.header()).chain(rows.map(move |row| self.csv(row)))),
+            Shape::Csv => {
+                Box::new(std::iter::once(self.header()).chain(rows.map(move |row| self.csv(row))))
+            }
             Shape::Ndjson => Box::new(rows.map(move |row| {
                 let mut line = self.json(row);
                 line.push(b'\n');
@@ -81,7 +83,8 @@ impl Table {
     }
 
     pub fn header(&self) -> Vec<u8> {
-        let names: Vec<String> = self.columns.iter().map(|c| format!("{c:?}").to_lowercase()).collect();
+        let names: Vec<String> =
+            self.columns.iter().map(|c| format!("{c:?}").to_lowercase()).collect();
         (names.join(",") + "\n").into_bytes()
     }
 
@@ -163,7 +166,9 @@ impl Table {
         }
         match column {
             Column::Id => Cell::Bare(row.to_string()),
-            Column::Name if rng.one_in(100) => Cell::Bare((*rng.pick(&["true", "false", "12345678", "-0.5e3"])).to_owned()),
+            Column::Name if rng.one_in(100) => {
+                Cell::Bare((*rng.pick(&["true", "false", "12345678", "-0.5e3"])).to_owned())
+            }
             Column::Name => Cell::Text(name(rng)),
             Column::Email => Cell::Text(email(rng)),
             Column::Pan => Cell::Text(pan(rng)),
@@ -172,16 +177,29 @@ impl Table {
             Column::Hex => Cell::Text(letters(rng, "0123456789abcdef", 5, 60)),
             Column::Born => Cell::Text(born(rng)),
             Column::Balance => number(balance(rng), rng),
-            Column::Age => number((*rng.pick(&["0", "7", "31", "31.9", "64.0", "99", "100", "-1", "-0.5", "-10", "-10.01"])).to_owned(), rng),
+            Column::Age => number(
+                (*rng.pick(&[
+                    "0", "7", "31", "31.9", "64.0", "99", "100", "-1", "-0.5", "-10", "-10.01",
+                ]))
+                .to_owned(),
+                rng,
+            ),
             Column::City => Cell::Text(city(rng)),
             Column::Plan if rng.one_in(10) => Cell::Bare("1".to_owned()),
-            Column::Plan => Cell::Text((*rng.pick(&["free", "pro", "team", "1", "1.0"])).to_owned()),
+            Column::Plan => {
+                Cell::Text((*rng.pick(&["free", "pro", "team", "1", "1.0"])).to_owned())
+            }
             Column::Note => Cell::Text((*rng.pick(NOTES)).to_owned()),
         }
     }
 
     const fn rng(&self, row: u64, salt: u64) -> Rng {
-        let mut rng = Rng(self.seed.wrapping_mul(0x1f35).wrapping_add(row).wrapping_mul(101).wrapping_add(salt));
+        let mut rng = Rng(self
+            .seed
+            .wrapping_mul(0x1f35)
+            .wrapping_add(row)
+            .wrapping_mul(101)
+            .wrapping_add(salt));
         // Neighbours are not alike after the first number.
         rng.next();
         rng
@@ -213,8 +231,30 @@ impl Rng {
 }
 
 fn name(rng: &mut Rng) -> String {
-    let first = rng.pick(&["Ada", "grace", "Zoë", "İpek", "Σίσυφος", "李", "O'Brien,", "\"Bob\"", "Ærøskøbing", "😀", "e\u{301}va", "ß"]);
-    let last = rng.pick(&["Lovelace", "HOPPER", "Ångström", "小龍", "van  der\tBerg", "ΟΔΥΣΣΕΥΣ", "K", "line\nbreak"]);
+    let first = rng.pick(&[
+        "Ada",
+        "grace",
+        "Zoë",
+        "İpek",
+        "Σίσυφος",
+        "李",
+        "O'Brien,",
+        "\"Bob\"",
+        "Ærøskøbing",
+        "😀",
+        "e\u{301}va",
+        "ß",
+    ]);
+    let last = rng.pick(&[
+        "Lovelace",
+        "HOPPER",
+        "Ångström",
+        "小龍",
+        "van  der\tBerg",
+        "ΟΔΥΣΣΕΥΣ",
+        "K",
+        "line\nbreak",
+    ]);
     match rng.below(5) {
         0 => format!("  {first} \u{a0} {last} "),
         1 => (*first).to_owned(),
@@ -224,7 +264,8 @@ fn name(rng: &mut Rng) -> String {
 }
 
 fn email(rng: &mut Rng) -> String {
-    let domain = rng.pick(&["example.com", "bücher.example", "EXAMPLE.org", "a-b.example", "例え.example"]);
+    let domain =
+        rng.pick(&["example.com", "bücher.example", "EXAMPLE.org", "a-b.example", "例え.example"]);
     let local = rng.below(1_500_000);
     match rng.below(20) {
         0 => "no address".to_owned(),
@@ -297,13 +338,28 @@ fn city(rng: &mut Rng) -> String {
     if rng.one_in(20_000) {
         return format!("Hamlet {}", rng.below(1000));
     }
-    (*rng.pick(&["London", "Paris", "København", "東京", "Wilmslow, Cheshire", "\"Big\" Apple", "São Paulo", "a", "ab", "a b"])).to_owned()
+    (*rng.pick(&[
+        "London",
+        "Paris",
+        "København",
+        "東京",
+        "Wilmslow, Cheshire",
+        "\"Big\" Apple",
+        "São Paulo",
+        "a",
+        "ab",
+        "a b",
+    ]))
+    .to_owned()
 }
 
 /// A number where JSON has such a one, a text at times and elsewhere.
 fn number(text: String, rng: &mut Rng) -> Cell {
     let digits = text.trim_start_matches('-');
-    let odd = digits.starts_with(['+', '.']) || digits.contains(".e") || digits.ends_with('.') || digits.starts_with("00");
+    let odd = digits.starts_with(['+', '.'])
+        || digits.contains(".e")
+        || digits.ends_with('.')
+        || digits.starts_with("00");
     if odd || rng.one_in(10) { Cell::Text(text) } else { Cell::Bare(text) }
 }
 
