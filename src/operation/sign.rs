@@ -40,8 +40,7 @@ impl Sign {
         })
     }
 
-    /// Bytes of memory that it holds of the plaintext.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         match &self.0 {
             State::Message(signer) => signer.memory(),
             State::Digest(_, digest) => digest.capacity(),

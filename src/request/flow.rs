@@ -103,7 +103,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     }
 
     /// Takes one input through the operation. Without an output, what it gives
-    /// is kept: there is none before the last input.
+    /// is held until the end, within the memory that requests may have.
     pub(super) async fn pass(
         &mut self,
         mut opening: Opening<'_>,
@@ -117,7 +117,6 @@ impl<'s, 'c> Flow<'s, 'c> {
             self.send(output.as_deref_mut()).await?;
             let output = output.as_deref().map_or(0, Output::memory);
             self.hold(opening.memory().saturating_add(output))?;
-            self.out.clear();
             if !opened && self.incoming.read().await? == Body::End {
                 break;
             }
@@ -155,17 +154,23 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.out = header;
     }
 
-    /// Ends the result.
+    /// Ends the result. One that is padded leaves in one go: where it is cut
+    /// would say how long it is without the padding.
     pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
         // A stand-in: an operation is used up by its end.
         let operation = std::mem::replace(&mut self.operation, Operation::done());
         let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
-        self.send(Some(&mut output)).await?;
-        self.out.clear();
-        while output.pad(&mut self.out)? {
-            self.send_out().await?;
+        if output.is_padded() {
+            output.protect(&self.result, &mut self.out)?;
+            self.result.clear();
+            while output.pad(&mut self.out)? {
+                self.hold(0)?;
+            }
+        } else {
+            self.send(Some(&mut output)).await?;
         }
         output.finish(&mut self.out)?;
+        self.hold(0)?;
         self.send_out().await?;
         let tally = match (tally, self.opened) {
             (Some(tally), Some(opened)) => {
@@ -188,6 +193,7 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.sent = self.sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.incoming.conn.send_data(bytes).await?;
         self.result.clear();
+        self.out.clear();
         Ok(())
     }
 

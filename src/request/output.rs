@@ -24,7 +24,14 @@ pub(super) async fn open(
         BoundOutput::Fields(layout, kms) => {
             let (key, encrypted) = service.keys().generate(kms.key, &kms.context).await?;
             let layout = layout.clone();
-            let sealer = FieldSealer::new(layout, key, encrypted, kms.context.clone(), kms.frame);
+            let sealer = FieldSealer::new(
+                layout,
+                key,
+                encrypted,
+                kms.context.clone(),
+                kms.frame,
+                kms.pad_to,
+            );
             Ok(Output::fields(sealer))
         }
         BoundOutput::Seal { to, nonce, pad_to } => {

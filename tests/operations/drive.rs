@@ -11,15 +11,24 @@ use strongroom_envelope::token::TokenKey;
 
 use super::data::Table;
 
+/// A plaintext in pieces.
+pub type Pieces<'a> = Box<dyn Iterator<Item = Vec<u8>> + 'a>;
+
 /// The manifest of one job, of which `job` is what stands behind its name.
 /// `INPUT` in it, before a format, becomes an input.
 pub fn manifest(job: &str) -> Manifest {
+    manifest_with(job, "64MiB")
+}
+
+/// The same with another limit for records.
+pub fn manifest_with(job: &str, max_record: &str) -> Manifest {
     let input = format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }}, format =");
     let job = job.replace("{ INPUT", &input);
     let job =
         job.replace("BYTES", &format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }} }}"));
     let output = "output = { protect = \"seal\", to = \"any\" }";
-    let text = format!("{BASE}\n[[job]]\nname = \"job\"\n{output}\n{job}").replace("KEY", KEY);
+    let base = BASE.replace("KEY", KEY).replace("MAX_RECORD", max_record);
+    let text = format!("{base}\n[[job]]\nname = \"job\"\n{output}\n{job}");
     Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{job}"))
 }
 
@@ -32,7 +41,7 @@ pub fn operation(manifest: &Manifest, material: Material) -> Operation {
 /// Puts inputs through, each in pieces; what comes out is handed to `result`.
 pub fn drive(
     mut operation: Operation,
-    inputs: Vec<Box<dyn Iterator<Item = Vec<u8>> + '_>>,
+    inputs: Vec<Pieces<'_>>,
     mut result: impl FnMut(&[u8]),
 ) -> Result<Option<Tally>, OperationError> {
     let (mut plaintext, mut out) = (SecretBuf::new(), SecretBuf::new());
@@ -70,7 +79,7 @@ pub fn to_files(
     let tables = inputs.iter().map(|(table, shape, path)| {
         let mut file = BufWriter::new(std::fs::File::create(path).unwrap());
         let pieces = table.pieces(*shape).inspect(move |piece| file.write_all(piece).unwrap());
-        Box::new(pieces) as Box<dyn Iterator<Item = Vec<u8>>>
+        Box::new(pieces) as Pieces<'_>
     });
     let mut file = BufWriter::new(std::fs::File::create(result).unwrap());
     let written = |bytes: &[u8]| file.write_all(bytes).unwrap();
@@ -110,7 +119,7 @@ memory_mib = 512
 vsock_port = 5005
 
 [limits]
-max_record = "64MiB"
+max_record = "MAX_RECORD"
 max_in_flight_bytes = "1GiB"
 
 [kms]
