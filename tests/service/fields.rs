@@ -226,6 +226,7 @@ fn bad_records(
     columns: &Columns,
     stranger: &Column,
     elsewhere: &str,
+    file: &[u8],
 ) -> Vec<(&'static str, Value)> {
     let with = |field: &str, value: Value| {
         let mut person = columns.person(7);
@@ -240,6 +241,7 @@ fn bad_records(
         ("another column's envelope", with("email", json!(columns.name.envelope("Ada")))),
         ("another tenant's message", with("name", json!(stranger.message("Eve")))),
         ("another key's message", with("name", json!(elsewhere))),
+        ("a whole file of the tenant", with("name", json!(STANDARD.encode(file)))),
         ("a changed message", with("name", json!(STANDARD.encode(&flipped)))),
         ("a cut message", with("name", json!(STANDARD.encode(&flipped[..flipped.len() - 9])))),
         ("text in the clear", with("name", json!("Ada Lovelace"))),
@@ -264,7 +266,7 @@ async fn a_field_that_does_not_belong_in_its_place_is_a_bad_record_and_the_error
     let house = house(&jobs("ndjson", JSON_PATHS, "")).await;
     let columns = Columns::new(&house).await;
     let (stranger, elsewhere) = stranger(&house).await;
-    for (what, bad) in bad_records(&columns, &stranger, &elsewhere) {
+    for (what, bad) in bad_records(&columns, &stranger, &elsewhere, &house.acme().await) {
         let input = lines(5, |id| match id {
             3 => bad.to_string(),
             id => columns.person(id).to_string(),
@@ -283,7 +285,7 @@ async fn bad_records_are_left_out_and_counted_where_the_job_says_so() {
     let house = house(&jobs("ndjson", JSON_PATHS, ", bad_records = \"drop\"")).await;
     let columns = Columns::new(&house).await;
     let (stranger, elsewhere) = stranger(&house).await;
-    let bad = bad_records(&columns, &stranger, &elsewhere);
+    let bad = bad_records(&columns, &stranger, &elsewhere, &house.acme().await);
     let mut input = columns.person(0).to_string() + "\n";
     bad.iter().for_each(|(_, record)| input += &format!("{record}\n"));
     input += "not json\n";
@@ -369,4 +371,26 @@ async fn where_and_why_a_changed_field_does_not_open_is_not_told() {
     }
     assert_eq!(texts.len(), 1, "the errors can be told apart: {texts:?}");
     assert!(bad.len() > 10);
+}
+
+#[tokio::test]
+async fn manifests_in_which_one_ciphertext_could_stand_for_another_do_not_load() {
+    use strongroom::manifest::Manifest;
+    let [key, other] = [1, 2].map(|n| format!("arn:aws:kms:eu-west-1:111122223333:key/{n}"));
+    let load = |jobs: &str| {
+        let jobs = jobs.replace("$customers", &key).replace("$archive", &other);
+        Manifest::parse(&(crate::house::manifest(&key, &other) + &jobs))
+    };
+    let good = jobs("ndjson", JSON_PATHS, "");
+    load(&good).unwrap();
+    for (what, bad) in [
+        ("a field could be a whole file", good.replace("purpose = \"field\", ", "")),
+        (
+            "a field could be another",
+            good.replace("column = \"pan\", ", "").replace("column = \"name\", ", ""),
+        ),
+    ] {
+        assert_ne!(bad, good);
+        load(&bad).expect_err(what);
+    }
 }
