@@ -112,7 +112,7 @@ output = { protect = "none" }
 name = "fields"
 operation = "mask"
 args = ["tenant"]
-input = { format = "ndjson", key = "$customers", fields = { "/name" = { context = { purpose = "support", tenant = "{tenant}" } } } }
+input = { format = "ndjson", key = "$customers", fields = { "/name" = { context = { purpose = "field", tenant = "{tenant}" } } } }
 fields = { "/name" = "initials", "/n" = { generalise = 10 } }
 output = { protect = "none" }
 
@@ -175,6 +175,9 @@ async fn many_jobs() -> String {
     let mut cut = legacy.write(&house, &house.customers, &[b'c'; 100]).await;
     cut.pop();
     let value = STANDARD.encode(of(b"Canary Person".to_vec()).await);
+    let inner = [("purpose", "field"), context[1]];
+    let cell = house.encrypt(&house.customers, &inner, b"Canary Person", 64).await;
+    let cell = STANDARD.encode(cell);
     let field = |name: &str, n: &str| format!("{{\"name\":\"{name}\",\"n\":{n}}}\n").into_bytes();
     let tenant = ("tenant", "canary-tenant");
     let named = [tenant, ("name", value.as_str())];
@@ -189,8 +192,8 @@ async fn many_jobs() -> String {
         (run_of("tokenize", &[tenant]), vec![cut]),
         (run_of("sum", &[tenant]), vec![good.clone()]),
         (run_of("sum", &[tenant]), vec![no_number.clone()]),
-        (run_of("fields", &[tenant]), vec![field(&value, "1")]),
-        (run_of("fields", &[tenant]), vec![field(&value, "\"Canary\"")]),
+        (run_of("fields", &[tenant]), vec![field(&cell, "1")]),
+        (run_of("fields", &[tenant]), vec![field(&cell, "\"Canary\"")]),
         (run_of("fields", &[tenant]), vec![field("Canary Person", "1")]),
         (run_of("fields", &[tenant]), vec![b"{Canary".to_vec()]),
         (run_of("join", &[tenant]), vec![good.clone(), good.clone()]),

@@ -35,6 +35,9 @@ output = {{ {output} }}
         job("both", &format!("{kms}, signed = true, pad_to = \"1KiB\"")),
         job("sealed", "protect = \"seal\", to = \"any\", pad_to = \"64KiB\""),
         job("listed", &format!("protect = \"seal\", to = [\"{listed}\"]")),
+        job("back", "protect = \"seal\", to = \"any\"")
+            .replace("$customers", "$archive")
+            .replace("\"support\"", "\"archive\""),
     ]
     .concat()
 }
@@ -173,4 +176,24 @@ async fn a_result_is_sealed_to_whom_the_manifest_lists_and_to_nobody_else() {
     assert_eq!(house.nitro.kms.faults().count("Decrypt"), before, "KMS was asked");
     let stream = line.ask(&sealing("listed", public.as_bytes()), &[&input]).await.whole();
     assert_eq!(unsealed(&house, &secret, &stream), b"for one");
+}
+
+#[tokio::test]
+async fn a_padded_result_is_read_by_the_next_job_without_its_padding_and_refused_without_one() {
+    let house = anybodys().await;
+    for plaintext in [&b"x"[..], &[0x80; 70_000], b""] {
+        let padded = result(&house, "padded", plaintext).await;
+        let (secret, public) = RecipientSecretKey::generate().unwrap();
+        let request = sealing("back", public.as_bytes());
+        let stream = Line::to(&house).await.ask(&request, &[&padded]).await.whole();
+        assert_eq!(unsealed(&house, &secret, &stream), plaintext);
+    }
+    let claims = [("purpose", "archive"), ACME[1], ("strongroom-padding", "iso7816-4")];
+    let (_, public) = RecipientSecretKey::generate().unwrap();
+    for end in [&b"no padding"[..], b"", b"\0\0\0"] {
+        let input = house.encrypt(&house.archive, &claims, end, 64).await;
+        let request = sealing("back", public.as_bytes());
+        let answer = Line::to(&house).await.ask(&request, &[&input]).await;
+        assert_eq!(answer.refusal().code, ErrorCode::BadMessage, "{end:?}");
+    }
 }

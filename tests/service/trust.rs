@@ -20,14 +20,14 @@ const JOBS: &str = r#"
 [[job]]
 name = "fields"
 operation = "mask"
-input = { format = "ndjson", bad_records = "drop", key = "$customers", fields = { "/name" = { context = { purpose = "support" } } } }
+input = { format = "ndjson", bad_records = "drop", key = "$customers", fields = { "/name" = { context = { purpose = "field" } } } }
 fields = { "/name" = "initials" }
 output = { protect = "none" }
 
 [[job]]
 name = "rekey"
 operation = "reencrypt"
-input = { format = "ndjson", bad_records = "drop", key = "$customers", fields = { "/name" = { context = { purpose = "support" } } } }
+input = { format = "ndjson", bad_records = "drop", key = "$customers", fields = { "/name" = { context = { purpose = "field" } } } }
 output = { protect = "kms", key = "$archive", context = { purpose = "archive" }, fields = ["/name"] }
 
 [[job]]
@@ -72,7 +72,8 @@ impl Stage {
         let jobs = ann.entry() + JOBS;
         let house = house_of(plan, &jobs, &[Wrapped::generated("tokens")], |text| text).await;
         let csv = house.encrypt(&house.customers, &ACME, CUSTOMERS.as_bytes(), 64).await;
-        let name = STANDARD.encode(house.encrypt(&house.customers, &ACME, b"Ada B", 64).await);
+        let name = STANDARD
+            .encode(house.encrypt(&house.customers, &[("purpose", "field")], b"Ada B", 64).await);
         let json = format!("{{\"name\":\"{name}\"}}\n").repeat(3).into_bytes();
         Self { house, ann, csv, json }
     }
