@@ -45,6 +45,8 @@ mod kms_faults;
 mod main_job;
 #[path = "service/matching.rs"]
 mod matching;
+#[path = "service/memory.rs"]
+mod memory;
 #[path = "service/numbers.rs"]
 mod numbers;
 #[path = "service/outputs.rs"]

@@ -19,6 +19,7 @@ fn jobs(format: &str, paths: [&str; 4], extra: &str) -> String {
     let input = format!(
         r#"input = {{ format = "{format}", key = "$customers"{extra}, fields = {{ "{name}" = {{ context = {{ column = "name", tenant = "{{tenant}}" }} }}, "{pan}" = {{ context = {{ column = "pan", tenant = "{{tenant}}" }} }}, "{email}" = {{ format = "plain-envelope", context = {{ column = "email", tenant = "{{tenant}}" }} }} }} }}"#
     );
+    let again = r#"{ context = { column = "any", tenant = "{tenant}" } }"#;
     format!(
         r#"
 [[job]]
@@ -35,6 +36,14 @@ operation = "reencrypt"
 args = ["tenant"]
 {input}
 output = {{ protect = "kms", key = "$archive", context = {{ column = "any", tenant = "{{tenant}}" }}, fields = ["{email}", "{pan}", "{name}"] }}
+
+[[job]]
+name = "rekeyed"
+operation = "mask"
+args = ["tenant"]
+input = {{ format = "{format}", key = "$archive", fields = {{ "{name}" = {again}, "{pan}" = {again}, "{email}" = {again} }} }}
+fields = {{ "{id}" = "keep", "{name}" = "initials", "{pan}" = "last4", "{email}" = "email" }}
+output = {{ protect = "none" }}
 "#
     )
 }
@@ -186,6 +195,9 @@ async fn fields_of_csv_rows_and_of_json_documents_are_opened_too() {
     };
     let input = format!("id,name,pan,email,note\n{}", lines(3, row));
     let output = people(&csv, "people", &input).await.unwrap();
+    let rekeyed = people(&csv, "rekey", &input).await.unwrap();
+    assert_eq!(people(&csv, "rekeyed", &rekeyed).await.unwrap(), output);
+    assert!(rekeyed.lines().skip(1).all(|row| row.ends_with(",other")), "{rekeyed}");
     assert_eq!(
         output,
         format!(
@@ -199,6 +211,8 @@ async fn fields_of_csv_rows_and_of_json_documents_are_opened_too() {
     let input = Value::from((0..3).map(|id| columns.person(id)).collect::<Vec<_>>());
     for text in [input.to_string(), serde_json::to_string_pretty(&input).unwrap()] {
         let output = people(&house, "people", &text).await.unwrap();
+        let rekeyed = people(&house, "rekey", &text).await.unwrap();
+        assert_eq!(people(&house, "rekeyed", &rekeyed).await.unwrap(), output);
         let output: Value = serde_json::from_str(&output).unwrap();
         let person = |id| json!({"id": id, "name": "A.L.", "card": {"pan": format!("****{id:04}")}, "email": "***@canary.example"});
         assert_eq!(output, Value::from((0..3).map(person).collect::<Vec<_>>()));
