@@ -102,7 +102,7 @@ impl RequestError {
                 }
                 OperationError::Secret => ErrorCode::KeyUnavailable,
             },
-            Self::OtherInput => ErrorCode::BadArgument,
+            Self::OtherInput => ErrorCode::InputMismatch,
             Self::Output(OutputError::Record(_)) => ErrorCode::BadRecord,
             // A public key that gives no secret: a low-order point.
             Self::Output(OutputError::Seal(SealError::RecipientKey)) => ErrorCode::BadArgument,
@@ -192,6 +192,7 @@ const fn input_code(error: &InputError) -> ErrorCode {
         InputError::Key(_) => ErrorCode::WrongKey,
         InputError::NoDataKey(error) => key_code(error),
         InputError::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,
+        InputError::Padding(_) => ErrorCode::BadMessage,
         InputError::Record(_) => ErrorCode::BadRecord,
         InputError::Connection(_) => ErrorCode::BadRequest,
         InputError::Busy(OverBudget) => ErrorCode::Busy,

@@ -5,6 +5,7 @@
 //! pins before KMS is asked for anything. Knows no operation.
 
 mod fields;
+mod unpad;
 
 use bytes::{Buf, BytesMut};
 use strongroom_envelope::esdk::{
@@ -12,6 +13,7 @@ use strongroom_envelope::esdk::{
     Signatures,
 };
 use strongroom_envelope::name::{UNNAMED, name};
+use strongroom_envelope::padding::PaddingError;
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
@@ -23,11 +25,13 @@ use crate::receipts::Hash;
 use crate::shape::{Counts, RecordError};
 
 pub use fields::Fields;
+pub use unpad::Unpad;
 
 /// An input that is being opened.
 pub enum Opening<'m> {
-    /// An Encryption SDK message.
-    Message(esdk::Opener),
+    /// An Encryption SDK message; one that says that it is padded is without the
+    /// padding from here on.
+    Message(esdk::Opener, Option<Unpad>),
     /// A plain envelope: nothing of it is known to be right before its end.
     Envelope(plain::Header, plain::Opener),
     /// Records with encrypted fields.
@@ -68,6 +72,9 @@ pub enum InputError {
     /// The message does not authenticate.
     #[error("the message does not authenticate: it was changed, cut, or made under another key")]
     Decrypt(#[from] DecryptFailed),
+    /// A message that says that it is padded, and is not. Its producer's fault.
+    #[error(transparent)]
+    Padding(#[from] PaddingError),
     /// A malformed record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -113,8 +120,9 @@ impl<'m> Opening<'m> {
                         let header = incoming.header(memory, parse).await?;
                         let (id, header) = (header.message_id().to_vec(), context.admit(header)?);
                         let key = context.data_key(keys, &header).await?;
+                        let unpad = Unpad::of(header.encryption_context());
                         // Authenticates the header, and the message id in it.
-                        Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
+                        Ok((Self::Message(esdk::Opener::new(header, &key)?, unpad), id))
                     }
                     Format::PlainEnvelope => {
                         let limits = limits.envelope();
@@ -155,7 +163,12 @@ impl<'m> Opening<'m> {
         plaintext: &mut SecretBuf,
     ) -> Result<bool, InputError> {
         let opened = match self {
-            Self::Message(opener) => opener.open(input, plaintext, PIECE)?,
+            Self::Message(opener, None) => opener.open(input, plaintext, PIECE)?,
+            Self::Message(opener, Some(unpad)) => {
+                let opened = opener.open(input, unpad.padded(), PIECE)?;
+                unpad.take(plaintext);
+                opened
+            }
             Self::Envelope(header, _) => {
                 header.check_body_len(input.len())?;
                 0
@@ -170,8 +183,8 @@ impl<'m> Opening<'m> {
         Ok(opened > 0)
     }
 
-    /// Opens what is left when the body has ended. Gives the records that were
-    /// malformed and left out.
+    /// Opens what is left when the body has ended. Where it opened fields, gives
+    /// the number of records that it passed on, and that it left out.
     ///
     /// # Errors
     /// [`InputError`] when it may not end here.
@@ -180,19 +193,22 @@ impl<'m> Opening<'m> {
         keys: &Keys,
         input: &mut BytesMut,
         plaintext: &mut SecretBuf,
-    ) -> Result<Counts, InputError> {
+    ) -> Result<Option<Counts>, InputError> {
         match self {
-            Self::Message(opener) => opener.finish()?,
+            Self::Message(opener, unpad) => {
+                opener.finish()?;
+                unpad.map_or(Ok(()), Unpad::finish)?;
+            }
             Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
             Self::Fields(mut fields) => {
                 fields.open(keys, input, true, plaintext).await?;
                 input.clear();
-                return Ok(fields.counts());
+                return Ok(Some(fields.counts()));
             }
             Self::Clear => {}
         }
         input.clear();
-        Ok(Counts::default())
+        Ok(None)
     }
 
     /// Bytes of memory that it holds.
@@ -200,7 +216,8 @@ impl<'m> Opening<'m> {
     pub fn memory(&self) -> usize {
         match self {
             Self::Fields(fields) => fields.memory(),
-            Self::Message(_) | Self::Envelope(..) | Self::Clear => 0,
+            Self::Message(_, unpad) => unpad.as_ref().map_or(0, Unpad::memory),
+            Self::Envelope(..) | Self::Clear => 0,
         }
     }
 }

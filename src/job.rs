@@ -17,6 +17,7 @@ use crate::manifest::{
     ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
     Recipients, Source, Template,
 };
+use crate::output::{PADDING, PADDING_KIND};
 use crate::shape::{Layout, MissingFields};
 
 /// A job with a caller's arguments in place.
@@ -294,11 +295,6 @@ fn check_digest(job: &Job, run: &Run) -> Result<Option<[u8; 32]>, JobError> {
         Some(digest) => digest.as_slice().try_into().map(Some).map_err(|_| JobError::MissingDigest),
     }
 }
-
-/// The entry of an encryption context that says that the plaintext is padded,
-/// and how (ISO/IEC 7816-4).
-const PADDING: &str = "strongroom-padding";
-const PADDING_KIND: &str = "iso7816-4";
 
 #[cfg(test)]
 mod tests;

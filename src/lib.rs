@@ -9,8 +9,8 @@
 //!
 //! ```text
 //! main ─▶ enclave ─▶ init · sandbox · entropy
-//!            └▶ server ─▶ request ─▶ job · keys · operation · output ─▶ shape · connection · transport
-//!                                                                 nsm · clock · manifest · budget · error · telemetry
+//!            └▶ server ─▶ request ─▶ job · input · keys · operation · output ─▶ shape · connection · transport
+//!                                                                 nsm · clock · manifest · callers · receipts · budget · error · telemetry
 //! ```
 #![deny(unsafe_code)]
 

@@ -141,6 +141,22 @@ impl Output {
         Ok(out)
     }
 
+    /// Whether its length is hidden.
+    #[must_use]
+    pub const fn is_padded(&self) -> bool {
+        self.padder.is_some() || self.padding.is_some()
+    }
+
+    /// Bytes of memory that it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.form {
+            Form::Fields(sealer) => sealer.memory(),
+            // A frame or a chunk at most, counted in a job's least budget.
+            Form::Clear | Form::Kms(_) | Form::Seal(_) => 0,
+        }
+    }
+
     /// Appends the next piece of padding, of which there is none where the job
     /// says nothing of it. Whether there was one.
     ///
@@ -182,3 +198,10 @@ fn padder(pad_to: Option<usize>) -> Result<Option<Padder>, PaddingError> {
     let padder = |pad_to| Padder::new(u64::try_from(pad_to).unwrap_or(u64::MAX));
     pad_to.map(padder).transpose()
 }
+
+/// The entry of an encryption context that says that the plaintext is padded,
+/// and how (ISO/IEC 7816-4).
+pub const PADDING: &str = "strongroom-padding";
+
+/// The only value of [`PADDING`].
+pub const PADDING_KIND: &str = "iso7816-4";

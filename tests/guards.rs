@@ -91,3 +91,28 @@ fn unsafe_code_is_forbidden_everywhere_but_in_one_function() {
     // lib.rs denies it, entropy.rs makes the one exception.
     assert_eq!(allowed, [("entropy.rs".into(), 1), ("lib.rs".into(), 1)]);
 }
+
+/// Raw keys are for tests and for the parent's side: a job's data keys come from
+/// KMS and from nowhere else.
+#[test]
+fn no_job_can_reach_a_raw_keyring() {
+    fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    files(&root.join("src"), &mut found);
+    assert!(found.len() > 50, "{} files", found.len());
+    for path in found {
+        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        assert!(!text.contains("keyring"), "{} names a keyring", path.display());
+    }
+    assert!(root.join("crates/envelope/src/keyring.rs").exists(), "the guard has nothing to guard");
+}

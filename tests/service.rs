@@ -14,16 +14,48 @@
 mod house;
 #[path = "service/raw.rs"]
 mod raw;
+#[path = "service/signer.rs"]
+mod signer;
+#[path = "service/workshop.rs"]
+mod workshop;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;
+#[path = "service/callers.rs"]
+mod callers;
+#[path = "service/client_api.rs"]
+mod client_api;
 #[path = "service/clock.rs"]
 mod clock;
 #[path = "service/connections.rs"]
 mod connections;
+#[path = "service/envelopes.rs"]
+mod envelopes;
+#[path = "service/fields.rs"]
+mod fields;
+#[path = "service/formats.rs"]
+mod formats;
 #[path = "service/hostile_parent.rs"]
 mod hostile_parent;
+#[path = "service/joins.rs"]
+mod joins;
 #[path = "service/kms_faults.rs"]
 mod kms_faults;
 #[path = "service/main_job.rs"]
 mod main_job;
+#[path = "service/matching.rs"]
+mod matching;
+#[path = "service/memory.rs"]
+mod memory;
+#[path = "service/numbers.rs"]
+mod numbers;
+#[path = "service/outputs.rs"]
+mod outputs;
+#[path = "service/receipts.rs"]
+mod receipts;
+#[path = "service/signing.rs"]
+mod signing;
+#[path = "service/tokens.rs"]
+mod tokens;
+#[path = "service/trust.rs"]
+mod trust;

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_envelope::esdk::{self, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
-use super::{InputError, policy};
+use super::{InputError, Unpad, policy};
 use crate::job::{BoundContext, BoundJob};
 use crate::keys::Keys;
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
@@ -250,31 +250,42 @@ impl FieldCiphertext {
         match self {
             Self::Message(header, body) => open_message(header, key, &body, out),
             Self::Envelope(header, body) => plain::Opener::new(header, key, &context.whole())
-                .and_then(|opener| opener.finish(&body, out)),
+                .and_then(|opener| opener.finish(&body, out))
+                .map_err(InputError::from),
         }
         .map_err(|_| FieldError::NotOpened)
     }
 }
 
+/// Opens a message that is there as a whole, without its padding.
 pub(super) fn open_message(
     header: Header,
     key: &DataKey,
     body: &[u8],
     out: &mut SecretBuf,
-) -> Result<(), esdk::DecryptFailed> {
+) -> Result<(), InputError> {
+    let mut unpad = Unpad::of(header.encryption_context());
     let mut opener = esdk::Opener::new(header, key)?;
     let mut rest = body;
     loop {
-        let used = opener.open(rest, out, usize::MAX)?;
+        let used = match &mut unpad {
+            Some(unpad) => {
+                let used = opener.open(rest, unpad.padded(), usize::MAX)?;
+                unpad.take(out);
+                used
+            }
+            None => opener.open(rest, out, usize::MAX)?,
+        };
         rest = rest.get(used..).unwrap_or_default();
         if used == 0 {
             break;
         }
     }
-    match rest.is_empty() {
-        true => opener.finish(),
-        false => Err(esdk::DecryptFailed),
+    if !rest.is_empty() {
+        return Err(esdk::DecryptFailed.into());
     }
+    opener.finish()?;
+    Ok(unpad.map_or(Ok(()), Unpad::finish)?)
 }
 
 /// Bytes that a known data key takes beside its context and ciphertext.

@@ -3,6 +3,8 @@
 //! Whatever would let data out by oversight is refused here, each with what
 //! would be right instead. What may leave at all is in [`leave`].
 
+mod args;
+mod crossing;
 mod input;
 mod leave;
 mod limits;
@@ -53,6 +55,8 @@ pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest,
             "a manifest without jobs can do nothing; add a [[job]]",
         ));
     }
+    let jobs = jobs.into_values().map(|job| (job.name.clone(), job)).collect();
+    crossing::check(&jobs)?;
     Ok(Manifest {
         memory_mib: raw.enclave.memory_mib,
         allow_debug: raw.enclave.allow_debug,
@@ -61,7 +65,7 @@ pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest,
         kms: Kms { region, proxy_cid: raw.kms.proxy.cid, proxy_port: raw.kms.proxy.port },
         secrets,
         callers,
-        jobs: jobs.into_values().map(|job| (job.name.clone(), job)).collect(),
+        jobs,
         digest,
     })
 }
@@ -94,7 +98,7 @@ impl RawJob {
         let name = JobName::parse(&self.name).map_err(at("name"))?;
         let args = std::mem::take(&mut self.args).check()?;
         let arg_names: BTreeSet<&str> = args.keys().map(String::as_str).collect();
-        let callers: BTreeSet<String> = std::mem::take(&mut self.callers).into_iter().collect();
+        let callers: BTreeSet<String> = self.callers.iter().cloned().collect();
         if let Some(unknown) = callers.iter().find(|caller| !names.callers.contains_key(*caller)) {
             let problem = format!("{unknown:?} is not the name of a [[caller]]");
             return Err(ManifestError::value("callers", problem));

@@ -47,7 +47,7 @@ impl KeyArn {
     }
 
     /// Whether `encrypted` claims to be a data key under this KMS key (AWS
-    /// Encryption SDK specification, AWS KMS keyring).
+    /// Encryption SDK specification, framework/aws-kms).
     #[must_use]
     pub fn is_key_of(&self, encrypted: &EncryptedDataKey) -> bool {
         encrypted.provider_id == AWS_KMS && encrypted.provider_info == self.0.as_bytes()

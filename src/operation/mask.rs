@@ -80,7 +80,8 @@ fn first6last4(value: &str, out: &mut SecretBuf) {
 }
 
 fn has_chars(value: &str, count: usize) -> bool {
-    value.chars().nth(count.saturating_sub(1)).is_some()
+    // A character has at most four bytes.
+    value.len() >= count.saturating_mul(4) || value.chars().nth(count.saturating_sub(1)).is_some()
 }
 
 fn last_four(value: &str) -> &str {
@@ -90,8 +91,9 @@ fn last_four(value: &str) -> &str {
 
 fn initials(value: &str, out: &mut SecretBuf) {
     for first in value.split_whitespace().filter_map(|word| word.chars().next()) {
-        out.extend_from_slice(first.encode_utf8(&mut [0; 4]).as_bytes());
-        out.push(b'.');
+        let mut initial = [b'.'; 5];
+        let len = first.encode_utf8(&mut initial).len();
+        out.extend_from_slice(initial.get(..=len).unwrap_or_default());
     }
 }
 

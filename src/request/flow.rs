@@ -3,6 +3,8 @@
 //! Plaintext exists only here, in two buffers that are erased.
 
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::receipt::Receipt;
+use strongroom_wire::RequestId;
 
 use crate::budget::Share;
 use crate::connection::{Body, Connection, ConnectionError};
@@ -14,6 +16,7 @@ use crate::operation::{Operation, Tally};
 use crate::output::Output;
 use crate::receipts::Hash;
 use crate::server::Service;
+use crate::shape::Counts;
 
 /// A request's stream at work.
 pub(super) struct Flow<'s, 'c> {
@@ -26,8 +29,8 @@ pub(super) struct Flow<'s, 'c> {
     out: Vec<u8>,
     /// Digests of the inputs that have ended.
     inputs: Vec<[u8; 32]>,
-    /// Records that could not be opened and were left out.
-    dropped: u64,
+    /// Of inputs with encrypted fields: records that were opened, and left out.
+    opened: Option<Counts>,
     sent: u64,
     sent_hash: Hash,
 }
@@ -39,6 +42,32 @@ pub(super) struct Passed {
     pub(super) result: [u8; 32],
     /// Of operations on records.
     pub(super) tally: Option<Tally>,
+}
+
+impl Passed {
+    /// What the receipt says; its number and time are put in when it is issued.
+    pub(super) fn receipt(
+        &self,
+        service: &Service,
+        job: &BoundJob<'_>,
+        id: RequestId,
+        request_digest: [u8; 32],
+    ) -> Receipt {
+        Receipt {
+            request_id: id.0,
+            request_digest,
+            job: job.name().to_string(),
+            manifest: service.manifest().digest,
+            keys: job.keys(service.manifest()),
+            inputs: self.inputs.clone(),
+            result: self.result,
+            counter: 0,
+            time_ms: 0,
+            caller: job.caller().map(str::to_owned),
+            records: self.tally.and_then(|tally| tally.records),
+            dropped: self.tally.map(|tally| tally.dropped),
+        }
+    }
 }
 
 impl<'s, 'c> Flow<'s, 'c> {
@@ -56,7 +85,7 @@ impl<'s, 'c> Flow<'s, 'c> {
             result: SecretBuf::new(),
             out: Vec::new(),
             inputs: Vec::new(),
-            dropped: 0,
+            opened: None,
             sent: 0,
             sent_hash: Hash::new(),
         }
@@ -74,7 +103,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     }
 
     /// Takes one input through the operation. Without an output, what it gives
-    /// is kept: there is none before the last input.
+    /// is held until the end, within the memory that requests may have.
     pub(super) async fn pass(
         &mut self,
         mut opening: Opening<'_>,
@@ -86,14 +115,14 @@ impl<'s, 'c> Flow<'s, 'c> {
             let opened = opening.open(keys, input, &mut self.plaintext).await?;
             self.operation.process(&mut self.plaintext, &mut self.result)?;
             self.send(output.as_deref_mut()).await?;
-            self.hold(opening.memory())?;
-            self.out.clear();
+            let output = output.as_deref().map_or(0, Output::memory);
+            self.hold(opening.memory().saturating_add(output))?;
             if !opened && self.incoming.read().await? == Body::End {
                 break;
             }
         }
-        let counts = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
-        self.dropped = self.dropped.saturating_add(counts.dropped);
+        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        self.opened = self.opened.or(opened);
         self.inputs.push(self.incoming.digest());
         Ok(())
     }
@@ -125,21 +154,34 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.out = header;
     }
 
-    /// Ends the result.
+    /// Ends the result. One that is padded leaves in one go: where it is cut
+    /// would say how long it is without the padding.
     pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
         // A stand-in: an operation is used up by its end.
         let operation = std::mem::replace(&mut self.operation, Operation::done());
         let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
-        self.send(Some(&mut output)).await?;
-        self.out.clear();
-        while output.pad(&mut self.out)? {
-            self.send_out().await?;
+        if output.is_padded() {
+            output.protect(&self.result, &mut self.out)?;
+            self.result.clear();
+            while output.pad(&mut self.out)? {
+                self.hold(0)?;
+            }
+        } else {
+            self.send(Some(&mut output)).await?;
         }
         output.finish(&mut self.out)?;
+        self.hold(0)?;
         self.send_out().await?;
-        let dropped = self.dropped;
-        let tally =
-            tally.map(|tally| Tally { dropped: tally.dropped.saturating_add(dropped), ..tally });
+        let tally = match (tally, self.opened) {
+            (Some(tally), Some(opened)) => {
+                Some(Tally { dropped: tally.dropped.saturating_add(opened.dropped), ..tally })
+            }
+            // Passed on unchanged.
+            (None, Some(opened)) => {
+                Some(Tally { records: Some(opened.records), dropped: opened.dropped })
+            }
+            (tally, None) => tally,
+        };
         let (inputs, result) = (self.inputs, self.sent_hash.finish());
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
@@ -151,6 +193,7 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.sent = self.sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.incoming.conn.send_data(bytes).await?;
         self.result.clear();
+        self.out.clear();
         Ok(())
     }
 
@@ -163,14 +206,15 @@ impl<'s, 'c> Flow<'s, 'c> {
         Ok(())
     }
 
-    fn hold(&mut self, opening: usize) -> Result<(), RequestError> {
+    /// Accounts for all that is held, `others` included.
+    fn hold(&mut self, others: usize) -> Result<(), RequestError> {
         let held = [
             self.incoming.memory(),
             self.plaintext.capacity(),
             self.result.capacity(),
             self.out.capacity(),
             self.operation.memory(),
-            opening,
+            others,
         ];
         Ok(self.memory.hold(held.iter().sum())?)
     }

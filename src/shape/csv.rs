@@ -83,6 +83,7 @@ pub(super) fn record_len(input: &[u8], at_end: bool) -> Result<Option<usize>, Cs
     each_field(input, at_end, |_| Ok(()))
 }
 
+#[inline]
 fn each_field(
     input: &[u8],
     at_end: bool,

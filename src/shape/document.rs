@@ -139,6 +139,10 @@ impl<V: Visitor> Walk<'_, '_, V> {
         name: Option<&str>,
         value: &str,
     ) -> Result<(), RecordProblem> {
+        let unknown = there.is_empty();
+        if unknown && self.layout.unknown == UnknownFields::Drop {
+            return Ok(());
+        }
         let mark = self.target.mark();
         if !container.first {
             self.target.write(b",");
@@ -147,14 +151,11 @@ impl<V: Visitor> Walk<'_, '_, V> {
             self.target.write(name.as_bytes());
             self.target.write(b":");
         }
-        let stays = if !there.is_empty() {
-            self.value(there, value)?
+        let stays = if unknown {
+            self.target.write(value.as_bytes());
+            true
         } else {
-            let keep = self.layout.unknown == UnknownFields::Keep;
-            if keep {
-                self.target.write(value.as_bytes());
-            }
-            keep
+            self.value(there, value)?
         };
         if stays {
             container.first = false;
@@ -201,7 +202,8 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// Hands a value over under each of its numbers; the first edit stands.
+    /// Hands a value over under each of its numbers; when it is written, the
+    /// first edit stands.
     fn visit(&mut self, there: &State, json: &str) -> Result<Edit, RecordProblem> {
         let Document { tree, trail, text, new } = &mut *self.document;
         let (kind, plain) = match json.as_bytes().first() {
@@ -225,7 +227,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
             let value = Value { kind, text: plain };
             let edit = self.target.visitor.field(field, value, new);
             let edit = edit.map_err(|problem| self.layout.bad_field(field, problem))?;
-            if edit != Edit::Keep {
+            if edit != Edit::Keep && self.target.out.is_some() {
                 return Ok(edit);
             }
         }

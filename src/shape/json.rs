@@ -66,25 +66,24 @@ pub(super) fn unescape(inner: &str, out: &mut SecretBuf) -> Result<(), JsonError
 /// The character behind `\u`, and what follows it.
 fn hex_escape(text: &str) -> Result<(char, &str), JsonError> {
     let (unit, rest) = code_unit(text)?;
-    if let Some(c) = char::from_u32(unit) {
+    if let Some(c) = char::from_u32(u32::from(unit)) {
         return Ok((c, rest));
     }
     let low = rest.strip_prefix("\\u").ok_or(JsonError::Surrogate)?;
     let (low, rest) = code_unit(low)?;
-    let pair = match (unit, low) {
-        (0xD800..=0xDBFF, 0xDC00..=0xDFFF) => 0x1_0000 | (unit & 0x3FF) << 10 | low & 0x3FF,
-        _ => return Err(JsonError::Surrogate),
-    };
-    char::from_u32(pair).map(|c| (c, rest)).ok_or(JsonError::Surrogate)
+    match char::decode_utf16([unit, low]).next() {
+        Some(Ok(c)) => Ok((c, rest)),
+        _ => Err(JsonError::Surrogate),
+    }
 }
 
 /// A UTF-16 code unit in four hex digits, and what follows it.
-fn code_unit(text: &str) -> Result<(u32, &str), JsonError> {
+fn code_unit(text: &str) -> Result<(u16, &str), JsonError> {
     let (digits, rest) = text.split_at_checked(4).ok_or(JsonError::Syntax)?;
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(JsonError::Syntax);
     }
-    u32::from_str_radix(digits, 16).map(|unit| (unit, rest)).map_err(|_| JsonError::Syntax)
+    u16::from_str_radix(digits, 16).map(|unit| (unit, rest)).map_err(|_| JsonError::Syntax)
 }
 
 /// Appends `text` as a JSON string.

@@ -103,7 +103,9 @@ impl Records {
     /// caller takes off the front; the rest comes back with more behind it.
     /// `at_end` says that no more comes; then all of it is done with.
     ///
-    /// Fields that are written must not lie within each other.
+    /// Without an `out`, edits count for nothing. Fields that are written must
+    /// not lie within each other; a JSON document that is left out leaves `out`
+    /// empty.
     ///
     /// # Errors
     /// [`RecordError`]; what was appended before stays there.

@@ -163,7 +163,7 @@ impl Table {
             } else {
                 input.get(field.at.clone()).unwrap_or_default()
             };
-            let edit = visit(layout, column, text, target.visitor, new)?;
+            let edit = visit(layout, column, text, row.is_some(), target.visitor, new)?;
             let Some(row) = &mut row else { continue };
             match edit {
                 // As it stood: what was written correctly reads back correctly.
@@ -179,11 +179,13 @@ impl Table {
     }
 }
 
-/// Hands a value over under each of its numbers; the first edit stands.
+/// Hands a value over under each of its numbers; when it is written, the first
+/// edit stands.
 fn visit<V: Visitor>(
     layout: &Layout,
     column: &Column,
     text: &[u8],
+    writing: bool,
     visitor: &mut V,
     new: &mut SecretBuf,
 ) -> Result<Edit, RecordProblem> {
@@ -192,23 +194,18 @@ fn visit<V: Visitor>(
         let edit = visitor
             .field(*field, Value { kind: Kind::Text, text }, new)
             .map_err(|problem| layout.bad_field(*field, problem))?;
-        if edit != Edit::Keep {
+        if edit != Edit::Keep && writing {
             return Ok(edit);
         }
     }
     Ok(Edit::Keep)
 }
 
-/// Appends a field as it stands in `input`.
+/// Appends a field as it stands in `input`, with its quotes.
 fn copy(input: &[u8], field: &Field, out: &mut SecretBuf) {
-    let raw = input.get(field.at.clone()).unwrap_or_default();
-    if field.quoted {
-        out.push(b'"');
-        out.extend_from_slice(raw);
-        out.push(b'"');
-    } else {
-        out.extend_from_slice(raw);
-    }
+    let quote = usize::from(field.quoted);
+    let raw = field.at.start.saturating_sub(quote)..field.at.end.saturating_add(quote);
+    out.extend_from_slice(input.get(raw).unwrap_or_default());
 }
 
 /// A row as it is written.

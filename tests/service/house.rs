@@ -88,7 +88,15 @@ impl House {
 
     pub async fn built(plan: Plan) -> Self {
         let (kms, credentials) = (plan.kms, plan.credentials);
-        let found = Foundation::laid(plan).await;
+        Self::upon(Foundation::laid(plan).await, kms, credentials).await
+    }
+
+    /// The house on a foundation, with a service of its own.
+    pub async fn upon(
+        found: Foundation,
+        kms: Option<std::net::SocketAddr>,
+        credentials: bool,
+    ) -> Self {
         let manifest = Manifest::parse(&found.manifest).unwrap();
         let road = Road::new(
             Endpoint::Tcp(kms.unwrap_or(found.nitro.kms.addr())),
@@ -143,20 +151,7 @@ impl House {
 
     /// A KMS client of anyone who holds `credentials`, straight to the endpoint.
     pub fn kms(&self, credentials: &SimCredentials) -> aws_sdk_kms::Client {
-        let provider = SdkCredentials::new(
-            &credentials.access_key_id,
-            &credentials.secret_access_key,
-            credentials.session_token.clone(),
-            None,
-            "test",
-        );
-        let config = aws_sdk_kms::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .credentials_provider(provider)
-            .http_client(Road::new(Endpoint::Tcp(self.nitro.kms.addr()), roots(&self.nitro.kms)))
-            .build();
-        aws_sdk_kms::Client::from_conf(config)
+        sdk(&self.nitro, credentials)
     }
 
     /// A data key as a producer gets it from KMS.
@@ -253,6 +248,23 @@ impl Foundation {
     }
 }
 
+pub fn sdk(nitro: &SimNitro, credentials: &SimCredentials) -> aws_sdk_kms::Client {
+    let provider = SdkCredentials::new(
+        &credentials.access_key_id,
+        &credentials.secret_access_key,
+        credentials.session_token.clone(),
+        None,
+        "test",
+    );
+    let config = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(provider)
+        .http_client(Road::new(Endpoint::Tcp(nitro.kms.addr()), roots(&nitro.kms)))
+        .build();
+    aws_sdk_kms::Client::from_conf(config)
+}
+
 pub fn mask(tenant: &str) -> Job {
     Job::new("mask").arg("tenant", tenant)
 }
@@ -314,7 +326,7 @@ pub fn key_policy(pcr0: &str) -> String {
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Principal": {"AWS": PRODUCER}, "Resource": "*",
-             "Action": ["kms:GenerateDataKey", "kms:Encrypt"]},
+             "Action": ["kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:Encrypt"]},
             {"Effect": "Allow", "Principal": {"AWS": PARENT}, "Resource": "*",
              "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
              "Condition": {"StringEqualsIgnoreCase": {"kms:RecipientAttestation:ImageSha384": pcr0}}},

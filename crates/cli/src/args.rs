@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use strongroom_client::Address;
 
 use crate::commands::{
-    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, open, policy, status,
-    verify,
+    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, manifest, open, policy,
+    status, verify, verify_receipt,
 };
 use crate::error::CliError;
 
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Dev(dev::Args),
     /// Verify an attestation document that is in a file
     Verify(verify::Args),
+    /// Verify a receipt: that the enclave made this result from this input, by this job
+    VerifyReceipt(verify_receipt::Args),
     /// Ask a running service for an attestation document and verify it
     Attest(attest::Args),
     /// Ask a running service how it is
@@ -41,14 +43,16 @@ pub(crate) enum Command {
     Credentials(credentials::Args),
     /// Run a job over a file
     Call(call::Args),
-    /// Encrypt a file under a KMS key, as a producer does (AWS Encryption SDK message)
+    /// Encrypt a file under a KMS key, as a producer does
     Encrypt(encrypt::Args),
-    /// Make a key pair to have results sealed to
+    /// Make a key pair to have results sealed to, or a key to sign requests with
     Keygen(keygen::Args),
     /// Open a stored sealed result
     Open(open::Args),
     /// Build and describe enclave images, and print the key policies that name them
     Image(image::Args),
+    /// Explain a manifest in plain words
+    Manifest(manifest::Args),
     /// Look for holes in a KMS key policy
     Policy(policy::Args),
     /// Boot an enclave image in an emulated Nitro machine until Ctrl-C

@@ -88,6 +88,11 @@ pub(crate) struct Believe {
 }
 
 impl Believe {
+    /// Whether the user has said which enclave to believe.
+    pub(crate) fn is_given(&self) -> bool {
+        self.any_image || self.trust.names_image()
+    }
+
     /// What to believe; refused when it would be any image, and nobody said so.
     pub(crate) fn verifier(&self) -> Result<Verifier, CliError> {
         if !self.any_image && !self.trust.names_image() {

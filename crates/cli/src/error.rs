@@ -15,6 +15,7 @@ use strongroom::server::BootError;
 use strongroom_attestation::{RootError, VerifyError};
 use strongroom_client::{AddressError, Error as ClientError, ErrorBody};
 use strongroom_envelope::esdk::{ContextError, SealError};
+use strongroom_envelope::plain::SealError as PlainError;
 use strongroom_sim::SimError;
 
 use crate::hint;
@@ -58,6 +59,8 @@ pub(crate) enum CliError {
     Context(#[from] ContextError),
     #[error("the message cannot be written: {0}")]
     Seal(#[from] SealError),
+    #[error("the message cannot be written: {0}")]
+    SealPlain(#[from] PlainError),
     #[error("{} holds no certificate authority in PEM", path.display())]
     Authority { path: PathBuf },
     #[error("the host {host} cannot be resolved")]
@@ -108,7 +111,7 @@ impl CliError {
             Self::NoMessage { .. } => "no-message",
             Self::Kms(failure) => failure.code(),
             Self::Context(_) => "context",
-            Self::Seal(_) => "seal",
+            Self::Seal(_) | Self::SealPlain(_) => "seal",
             Self::Authority { .. } => "ca-file",
             Self::Resolve { .. } => "resolve",
             Self::Manifest { .. } => "manifest",
@@ -192,6 +195,10 @@ fn client_code(error: &ClientError) -> &'static str {
         ClientError::Service(body) => body.code.as_str(),
         ClientError::Attestation(error) => error.code(),
         ClientError::Sealed(_) => "sealed-refused",
+        ClientError::Receipt(_) => "receipt-refused",
+        ClientError::Padding(_) => "padding",
+        ClientError::EnclaveUnknown => "enclave-unknown",
+        ClientError::Signing(_) => "signing",
         ClientError::Input(_) | ClientError::Output(_) => "file",
         ClientError::Deadline => "deadline",
         ClientError::Random => "internal",

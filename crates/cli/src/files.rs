@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use strongroom_client::Error as ClientError;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -37,12 +38,40 @@ pub(crate) fn read_start(path: &Path, len: u64) -> Result<Vec<u8>, CliError> {
 /// Opens the input, says how long it is when that is known, and prepares the
 /// output, which must be another file.
 pub(crate) async fn open_both(files: &FileArgs) -> Result<(Input, Option<u64>, Sink), CliError> {
-    if is_same_file(&files.input, &files.output) {
-        let path = files.output.display();
+    let (input, total) = open_input_beside(&files.input, &files.output).await?;
+    Ok((input, total, Sink::create(&files.output)?))
+}
+
+/// Opens an input, which must be another file than the output.
+pub(crate) async fn open_input_beside(
+    input: &Path,
+    output: &Path,
+) -> Result<(Input, Option<u64>), CliError> {
+    if is_same_file(input, output) {
+        let path = output.display();
         return Err(CliError::Usage(format!("--output would replace the input {path}")));
     }
-    let (input, total) = open_input(&files.input).await?;
-    Ok((input, total, Sink::create(&files.output)?))
+    open_input(input).await
+}
+
+/// SHA-256 of a file (`-`: standard input), of any length.
+pub(crate) fn sha256(path: &Path) -> Result<[u8; 32], CliError> {
+    let failed = |source| CliError::file("read", path, source);
+    let mut input: Box<dyn Read> = match is_standard(path) {
+        true => Box::new(io::stdin()),
+        false => Box::new(std::fs::File::open(path).map_err(failed)?),
+    };
+    let mut digest = Context::new(&SHA256);
+    let mut piece = vec![0; PIECE];
+    loop {
+        let len = input.read(&mut piece).map_err(failed)?;
+        if len == 0 {
+            break;
+        }
+        digest.update(piece.get(..len).unwrap_or_default());
+    }
+    let digest = digest.finish();
+    digest.as_ref().try_into().map_err(|_| CliError::Internal("a SHA-256 is not 32 bytes"))
 }
 
 async fn open_input(path: &Path) -> Result<(Input, Option<u64>), CliError> {
@@ -70,7 +99,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// Prepares to write `path`, readable by its owner only; `-` is standard output.
-    fn create(path: &Path) -> Result<Self, CliError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
         if is_standard(path) {
             return Ok(Self { writer: Box::new(tokio::io::stdout()), file: None });
         }
@@ -168,3 +197,6 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
         .suffix(".partial")
         .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
+
+/// Bytes read at a time.
+const PIECE: usize = 64 << 10;

@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use strongroom_client::{Error as ClientError, ErrorBody, ErrorCode, SealedError};
+use strongroom_client::{
+    Error as ClientError, ErrorBody, ErrorCode, ReceiptError, ReceiptRefused, SealedError,
+};
 use strongroom_envelope::seal::OpenError;
 
 use crate::error::CliError;
@@ -38,7 +40,9 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
         CliError::NoMessage { .. } => Some(of_code(ErrorCode::BadMessage)),
         CliError::Kms(failure) => Some(of_kms(failure)),
         CliError::Context(_) => Some("give --context NAME=VALUE once for each name"),
-        CliError::Seal(_) => Some("shorten the encryption context, or try again"),
+        CliError::Seal(_) | CliError::SealPlain(_) => {
+            Some("shorten the encryption context, or try again")
+        }
         CliError::Authority { .. } => Some("give a PEM file with the endpoint's authority"),
         CliError::Resolve { .. } => Some("check --endpoint-url and the network"),
         CliError::Manifest { .. } => Some("correct the manifest; enclave.eif.toml is an example"),
@@ -100,6 +104,7 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
             Some("is this a strongroom service, and the same version?")
         }
         ClientError::Sealed(error) => of_sealed(error),
+        ClientError::Receipt(error) => of_receipt(error),
         // Their texts say what to do.
         ClientError::GivenUp
         | ClientError::Request(_)
@@ -108,6 +113,9 @@ fn of_client(error: &ClientError) -> Option<&'static str> {
         | ClientError::Output(_)
         | ClientError::Deadline
         | ClientError::Random
+        | ClientError::EnclaveUnknown
+        | ClientError::Padding(_)
+        | ClientError::Signing(_)
         | ClientError::Partial { .. } => None,
     }
 }
@@ -128,7 +136,28 @@ const fn of_sealed(error: &SealedError) -> Option<&'static str> {
         SealedError::Open(OpenError::OtherRequest) => {
             Some("compare --job, --arg, --request and --nonce with the call that made the result")
         }
-        SealedError::Open(_) | SealedError::NoInput => None,
+        SealedError::Open(_) | SealedError::NoInput | SealedError::Padding(_) => None,
+    }
+}
+
+const fn of_receipt(error: &ReceiptRefused) -> Option<&'static str> {
+    match error {
+        ReceiptRefused::NoKey => Some(
+            "take the document from `strongroomctl attest --output`: that inside a sealed result \
+             names no receipt key",
+        ),
+        ReceiptRefused::Receipt(ReceiptError::Signature) => Some(
+            "was the enclave restarted between the receipt and the document? take both from one \
+             boot; else the receipt is forged",
+        ),
+        ReceiptRefused::Receipt(_) => Some("is this the file that call --receipt wrote?"),
+        ReceiptRefused::Missing => {
+            Some("the parent may have taken it away: believe no result of it")
+        }
+        ReceiptRefused::Other(_) => Some(
+            "compare with the call that made the result; a result file must be as it left the \
+             enclave, and a sealed one not opened",
+        ),
     }
 }
 

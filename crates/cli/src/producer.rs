@@ -20,7 +20,8 @@ use strongroom::keys::roots;
 use strongroom::manifest::KeyArn;
 use strongroom::transport::Endpoint;
 use strongroom_client::Credentials;
-use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, Sealer};
+use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, Sealer, Signer};
+use strongroom_envelope::plain;
 use strongroom_envelope::{DataKey, SecretBuf};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -122,15 +123,71 @@ impl Producer {
 pub(crate) async fn encrypt(
     (data_key, encrypted): (&DataKey, EncryptedDataKey),
     context: &EncryptionContext,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    meter: &Meter,
+) -> Result<(u64, u64), CliError> {
+    let mut message = Vec::new();
+    let sealer = Sealer::new(data_key, context, &[encrypted], FrameLen::DEFAULT, &mut message)?;
+    seal_all(sealer, message, input, output, meter).await
+}
+
+/// As [`encrypt`], and signs the message (algorithm suite 0578): a reader that
+/// demands it knows that one producer made the whole of it. The data key must be
+/// for the signer's encryption context.
+pub(crate) async fn encrypt_signed(
+    (data_key, encrypted): (&DataKey, EncryptedDataKey),
+    signer: Signer,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+    meter: &Meter,
+) -> Result<(u64, u64), CliError> {
+    let mut message = Vec::new();
+    let sealer = Sealer::signed(data_key, signer, &[encrypted], FrameLen::DEFAULT, &mut message)?;
+    seal_all(sealer, message, input, output, meter).await
+}
+
+/// Encrypts all of `input` as a plain envelope, which is held in memory whole.
+pub(crate) async fn encrypt_plain(
+    (data_key, encrypted): (&DataKey, EncryptedDataKey),
+    context: &EncryptionContext,
+    input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin,
+    meter: &Meter,
+) -> Result<(u64, u64), CliError> {
+    let max = plain::Limits::DEFAULT.max_len;
+    let mut input = input.take(count(max).saturating_add(1));
+    let mut plaintext = SecretBuf::new();
+    let mut piece = SecretBuf::new();
+    piece.grow(PIECE);
+    loop {
+        let len = input.read(piece.expose_mut()).await.map_err(unreadable)?;
+        if len == 0 {
+            break;
+        }
+        plaintext.extend_from_slice(piece.expose().get(..len).unwrap_or_default());
+        meter.at(count(plaintext.len()));
+    }
+    if plaintext.len() > max {
+        let path = Path::new("the input").to_owned();
+        return Err(CliError::FileTooLarge { path, max: count(max) });
+    }
+    let mut message = Vec::new();
+    plain::seal(data_key, &encrypted.ciphertext, context, plaintext.expose(), &mut message)?;
+    output.write_all(&message).await.map_err(unwritable)?;
+    output.flush().await.map_err(unwritable)?;
+    Ok((count(plaintext.len()), count(message.len())))
+}
+
+/// Feeds `input` to `sealer`, whose header is in `message`.
+async fn seal_all(
+    mut sealer: Sealer,
+    mut message: Vec<u8>,
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
     meter: &Meter,
 ) -> Result<(u64, u64), CliError> {
-    let unreadable = |source| CliError::file("read", Path::new("the input"), source);
-    let unwritable = |source| CliError::file("write", Path::new("the output"), source);
     let (mut read, mut written) = (0_u64, 0_u64);
-    let mut message = Vec::new();
-    let mut sealer = Sealer::new(data_key, context, &[encrypted], FrameLen::DEFAULT, &mut message)?;
     let mut piece = SecretBuf::new();
     piece.grow(PIECE);
     loop {
@@ -176,6 +233,14 @@ impl KmsEndpoint {
         };
         Ok(Self { url, address, roots })
     }
+}
+
+fn unreadable(source: std::io::Error) -> CliError {
+    CliError::file("read", Path::new("the input"), source)
+}
+
+fn unwritable(source: std::io::Error) -> CliError {
+    CliError::file("write", Path::new("the output"), source)
 }
 
 fn aws_host(region: &str) -> String {

@@ -8,6 +8,7 @@ use std::io;
 
 use strongroom_attestation::VerifyError;
 use strongroom_envelope::caller::CallerError;
+use strongroom_envelope::padding::PaddingError;
 use strongroom_wire::{ErrorBody, FrameError, MessageError};
 
 use crate::receipt::ReceiptRefused;
@@ -52,6 +53,9 @@ pub enum Error {
         "the receipt was refused; discard the result, attest the enclave again, and run the job again"
     )]
     Receipt(#[from] ReceiptRefused),
+    /// The result is not padded as its context says.
+    #[error("the result was refused; discard it and run the job again")]
+    Padding(#[source] PaddingError),
     /// A request is to be signed, and nobody has said for which enclave.
     #[error("no enclave is known to sign the request for; attest it first, or give its id")]
     EnclaveUnknown,
@@ -103,6 +107,7 @@ impl Error {
             | Self::Attestation(_)
             | Self::Sealed(_)
             | Self::Receipt(_)
+            | Self::Padding(_)
             | Self::EnclaveUnknown
             | Self::Signing(_)
             | Self::Input(_)

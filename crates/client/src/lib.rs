@@ -41,6 +41,7 @@ mod receipt;
 mod sealed;
 mod sink;
 mod transport;
+mod unpad;
 mod verifier;
 
 pub use address::{Address, AddressError};
@@ -51,6 +52,7 @@ pub use input::Inputs;
 pub use progress::Progress;
 pub use receipt::{Checked, ExpectedReceipt, ReceiptRefused, verify_receipt};
 pub use sealed::{Expected, Opened, SealedError, open_sealed};
+pub use unpad::{PADDING_KEY, PADDING_VALUE, Unpad};
 pub use verifier::Verifier;
 
 pub use strongroom_attestation as attestation;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::{Buf as _, BytesMut};
 use strongroom_attestation::{UnixTime, VerifiedDocument, verify};
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::padding::{PaddingError, Unpadder};
 use strongroom_envelope::seal::{
     Binding, FormatError, OpenError, Opener, RecipientSecretKey, StreamHeader,
 };
@@ -34,6 +35,9 @@ pub enum SealedError {
     /// It ends within its header.
     #[error("the sealed result ends within its header")]
     Truncated,
+    /// It says that it is padded, and is not. The enclave's fault.
+    #[error(transparent)]
+    Padding(#[from] PaddingError),
 }
 
 /// The request that a stored sealed stream must answer, and its input. What is
@@ -51,7 +55,7 @@ pub struct Expected {
     pub job: Option<String>,
     /// The job's arguments.
     pub args: Option<BTreeMap<String, String>>,
-    /// The input's id: of an encrypted message, its [`crate::message_id`].
+    /// The input's name ([`crate::input_name`]); of two inputs, one behind the other.
     pub input: Option<Vec<u8>>,
     /// The owner's nonce.
     pub nonce: Option<Vec<u8>>,
@@ -131,6 +135,9 @@ pub(crate) struct Unsealer<'a> {
     pending: BytesMut,
     plaintext: SecretBuf,
     open: Option<(Opener, Opened)>,
+    /// Takes off the padding of a stream that has some.
+    unpadder: Option<Unpadder>,
+    unpadded: SecretBuf,
 }
 
 impl<'a> Unsealer<'a> {
@@ -140,7 +147,9 @@ impl<'a> Unsealer<'a> {
         verifier: &'a Verifier,
     ) -> Self {
         let (pending, plaintext) = (BytesMut::new(), SecretBuf::new());
-        Self { expected, secret, verifier, pending, plaintext, open: None }
+        let unpadded = SecretBuf::new();
+        let unpadder = None;
+        Self { expected, secret, verifier, pending, plaintext, open: None, unpadder, unpadded }
     }
 
     /// Demands that the stream was made from this input.
@@ -158,19 +167,30 @@ impl<'a> Unsealer<'a> {
             && let Some((header, consumed)) = StreamHeader::parse(&self.pending).map_err(format)?
         {
             self.open = Some(self.believe(&header, now)?);
+            self.unpadder = header.is_padded().then(Unpadder::new);
             self.pending.advance(consumed);
         }
         if let Some((opener, _)) = &mut self.open {
             let consumed = opener.open(&self.pending, &mut self.plaintext).map_err(refused)?;
             self.pending.advance(consumed);
         }
-        Ok(self.plaintext.expose())
+        let Some(unpadder) = &mut self.unpadder else { return Ok(self.plaintext.expose()) };
+        self.unpadded.clear();
+        let mut padded = self.plaintext.expose();
+        while !padded.is_empty() {
+            let taken = unpadder.feed(padded, &mut self.unpadded);
+            padded = padded.get(taken..).unwrap_or_default();
+        }
+        Ok(self.unpadded.expose())
     }
 
     /// Says what the stream was, if it was whole.
     pub(crate) fn finish(self) -> Result<Opened, Error> {
         let (opener, opened) = self.open.ok_or(SealedError::Truncated)?;
         opener.finish().map_err(refused)?;
+        if let Some(unpadder) = self.unpadder {
+            unpadder.finish().map_err(SealedError::from)?;
+        }
         Ok(opened)
     }
 

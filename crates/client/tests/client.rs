@@ -15,6 +15,8 @@ mod file;
 mod hostile;
 #[path = "client/peer.rs"]
 mod peer;
+#[path = "client/receipts.rs"]
+mod receipts;
 #[path = "client/reuse.rs"]
 mod reuse;
 #[path = "client/sealed.rs"]

@@ -34,6 +34,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use crate::secret::SecretBuf;
+use crate::stack;
 use crate::token::{LABEL_INDEX, MAX_NAME_LEN, TokenKey, length_prefix};
 
 /// Why a value has no index.
@@ -76,7 +77,7 @@ pub enum Normalise {
 ///
 /// Made once for a request: it holds the HMAC's state after the names.
 pub struct BlindIndex {
-    names: hmac::Context,
+    names: Box<hmac::Context>,
     steps: Vec<Normalise>,
     bytes: usize,
 }
@@ -109,11 +110,14 @@ impl BlindIndex {
         if field.len() > MAX_NAME_LEN || tenant.len() > MAX_NAME_LEN {
             return Err(IndexError::NameTooLong);
         }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.index_key());
-        let mut names = hmac::Context::with_key(&key);
-        for string in [LABEL_INDEX, field.as_bytes(), tenant.as_bytes()] {
-            update(&mut names, string);
-        }
+        let names = stack::erased(|| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key.index_key());
+            let mut names = Box::new(hmac::Context::with_key(&key));
+            for string in [LABEL_INDEX, field.as_bytes(), tenant.as_bytes()] {
+                update(&mut names, string);
+            }
+            names
+        });
         Ok(Self { names, steps: steps.to_vec(), bytes })
     }
 
@@ -148,9 +152,12 @@ impl BlindIndex {
         if value.is_empty() {
             return Err(IndexError::Empty);
         }
-        let mut mac = self.names.clone();
-        update(&mut mac, value.expose());
-        Ok(mac.sign())
+        // The library hands HMAC's state, as good as the key, over by value.
+        Ok(stack::erased(|| {
+            let mut mac = hmac::Context::clone(&self.names);
+            update(&mut mac, value.expose());
+            mac.sign()
+        }))
     }
 }
 

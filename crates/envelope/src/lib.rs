@@ -31,6 +31,7 @@ pub mod receipt;
 pub mod seal;
 pub mod secret;
 pub mod signing;
+mod stack;
 pub mod token;
 
 pub use secret::{DataKey, SecretBuf};

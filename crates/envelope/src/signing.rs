@@ -23,6 +23,7 @@ use aws_lc_rs::signature::{
 };
 
 use crate::secret::SecretBuf;
+use crate::stack;
 
 /// Why nothing was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +85,9 @@ impl SigningKey {
     /// an RSA key of 4096 bits has about 2400.
     pub const MAX_KEY_LEN: usize = 4096;
 
-    /// Reads `private_key`, in an encoding that the module's table names.
+    /// Reads `private_key`, in an encoding that the module's table names. For
+    /// Ed25519, any 32 bytes are a seed: a public key put in by mistake is taken,
+    /// and then shows in [`SigningKey::public_key_der`] as another one.
     ///
     /// The caller still owns `private_key` and must see to its erasure.
     ///
@@ -188,6 +191,15 @@ enum Message {
 }
 
 impl MessageSigner {
+    /// Bytes of memory that it holds of the message.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        match &self.message {
+            Message::Whole { held, .. } => held.capacity(),
+            Message::Hashed(_) | Message::TooLong => 0,
+        }
+    }
+
     /// Takes the next part of the message.
     ///
     /// # Errors
@@ -216,7 +228,8 @@ impl MessageSigner {
     pub fn finish(self) -> Result<Vec<u8>, SigningError> {
         match self.message {
             Message::Hashed(hash) => self.key.sign_hash(&hash.finish()),
-            Message::Whole { held, .. } => self.key.sign_whole(held.expose()),
+            // The library hashes the message from the stack.
+            Message::Whole { held, .. } => stack::erased(|| self.key.sign_whole(held.expose())),
             Message::TooLong => Err(SigningError::MessageTooLong),
         }
     }

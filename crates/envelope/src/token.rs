@@ -36,10 +36,12 @@ pub use alphabet::Alphabet;
 pub use ff1::Ff1;
 pub use siv::Siv;
 
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf;
 
 use crate::secret::SecretBuf;
+use crate::stack;
 
 /// Most bytes of a field's or a tenant's name: what the wire lets an argument
 /// have. Either may be empty.
@@ -136,6 +138,15 @@ fn check_names(field: &str, tenant: &str) -> Result<(), TokenError> {
         return Err(TokenError::NameTooLong);
     }
     Ok(())
+}
+
+/// Expands `key`, 32 bytes, for AES-256 in the mode that `mode` sets. On the heap,
+/// where it is erased and does not move.
+fn aes(
+    key: &[u8],
+    mode: fn(UnboundCipherKey) -> Result<EncryptingKey, Unspecified>,
+) -> Result<Box<EncryptingKey>, Unspecified> {
+    stack::erased(|| mode(UnboundCipherKey::new(&AES_256, key)?).map(Box::new))
 }
 
 fn expand(prk: &hkdf::Prk, label: &[u8], len: usize) -> Result<SecretBuf, TokenError> {

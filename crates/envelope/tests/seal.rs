@@ -311,8 +311,9 @@ fn requests() -> impl Strategy<Value = Request> {
     let args = proptest::collection::btree_map(".{0,8}", ".{0,40}", 0..6);
     let nonce = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
     let input = proptest::collection::vec(any::<u8>(), 1..=MAX_INPUT_ID_LEN);
-    (any::<[u8; 16]>(), ".{0,30}", args, input, nonce)
-        .prop_map(|(id, job, args, input, nonce)| Request { id, job, args, input, nonce })
+    (any::<[u8; 16]>(), ".{0,30}", args, input, nonce, any::<bool>()).prop_map(
+        |(id, job, args, input, nonce, padded)| Request { id, job, args, input, nonce, padded },
+    )
 }
 
 proptest! {

@@ -129,6 +129,7 @@ fn other_requests() -> Vec<(Request, OpenError)> {
                 .into();
         }),
         change(|r| r.nonce = None),
+        change(|r| r.padded = true),
         change(|r| r.nonce = Some(Vec::new())),
         change(|r| r.nonce = Some(vec![4; 21])),
         input(|r| r.input[0] ^= 1),

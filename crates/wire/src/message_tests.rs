@@ -148,7 +148,8 @@ fn signed() -> Signed {
 #[test]
 fn keys_digests_nonces_and_signatures_have_their_length_and_no_other() {
     let bytes = |length: usize| ByteBuf::from(vec![1; length]);
-    let cases: [(usize, fn(ByteBuf) -> Request); 3] = [
+    type Make = fn(ByteBuf) -> Request;
+    let cases: [(usize, Make); 3] = [
         (DIGEST_LEN, |digest| request(Call::Run(Run { input_sha256: Some(digest), ..run("j") }))),
         (CALLER_NONCE_LEN, |nonce| request(Call::Signed(Signed { nonce, ..signed() }))),
         (64, |signature| request(Call::Signed(Signed { signature, ..signed() }))),

@@ -1,18 +1,19 @@
 //! `call`: runs a job over a file, as a parent application does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use strongroom_client::{
-    Client, Error as ClientError, Job, Protect, Recipient, RecipientSecretKey, Summary, Verifier,
+    Caller, Client, Error as ClientError, Inputs, Job, Protect, ReceiptRefused, Recipient,
+    RecipientSecretKey, Summary, Verifier,
 };
 
-use crate::args::{FileArgs, HexBytes, ServiceArgs, arguments, hex_bytes, pair};
+use crate::args::{HexBytes, ServiceArgs, arguments, hex_bytes, pair};
 use crate::commands::keygen;
 use crate::demands::Believe;
 use crate::error::CliError;
-use crate::files::{self, Input, Sink};
+use crate::files::{self, Sink};
 use crate::output::{Output, size};
 use crate::service;
 
@@ -30,8 +31,29 @@ pub(crate) struct Args {
     #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = pair)]
     args: Vec<(String, String)>,
 
-    #[command(flatten)]
-    files: FileArgs,
+    /// Input; `-` is standard input. A job with two inputs takes it twice, in the
+    /// manifest's order
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    input: Vec<PathBuf>,
+
+    /// Output; `-` is standard output, which may have received a part when the
+    /// command fails. A file appears only when it is whole, and replaces one that is there
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+
+    /// Sign the request as this caller of the manifest, with the key in FILE (see
+    /// `keygen --caller`). The enclave is attested first: say which with --pcr0
+    #[arg(long, value_name = "CALLER:FILE", value_parser = signer)]
+    sign_with: Option<(String, PathBuf)>,
+
+    /// For --sign-with: sign for the enclave of this id, taken from an attestation
+    /// document that you verified, and do not attest it again
+    #[arg(long, value_name = "ID", requires = "sign_with")]
+    enclave: Option<String>,
+
+    /// Save the receipt here (see `verify-receipt`). With --pcr0, it is verified first
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
 
     /// For a job that seals: this secret key, to open the result as it comes
     #[arg(long, value_name = "FILE", conflicts_with = "seal_to")]
@@ -55,22 +77,51 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let reader = Reader::of(&args)?;
-    let job = Job { args: arguments(args.args)?, ..Job::new(&args.job) };
-    let (input, total, mut sink) = files::open_both(&args.files).await?;
+    let caller = args.sign_with.as_ref().map(|with| caller(with, args.enclave.as_ref()));
+    let job =
+        Job { args: arguments(args.args)?, caller: caller.transpose()?, ..Job::new(&args.job) };
+    let (input, total) = inputs(&args.input, &args.output).await?;
+    let mut sink = Sink::create(&args.output)?;
     let deadline = Duration::from_secs(args.deadline);
     let mut client = service::connect_for_job(&args.service.address, deadline, total).await?;
+    let signs_for_it = args.sign_with.is_some() && args.enclave.is_none();
+    // With --seal-key alone, the result itself proves the enclave.
+    let proves_it = args.believe.is_given() && (args.receipt.is_some() || args.seal_key.is_none());
+    if signs_for_it || proves_it {
+        client.attest(&args.believe.verifier()?).await?;
+    }
     let started = Instant::now();
     let summary = run_job(&mut client, &job, &reader, input, &mut sink).await;
     let summary = summary.map_err(|error| sink.failed(error))?;
+    if let Some(path) = &args.receipt {
+        let receipt = summary.receipt.as_ref().ok_or(ReceiptRefused::Missing);
+        files::write_whole(path, receipt.map_err(ClientError::from)?)?;
+    }
     sink.commit().await?;
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let beside_result = files::is_standard(&args.output);
+    show(&args.job, &summary, started.elapsed(), beside_result, output)
+}
+
+fn show(
+    job: &str,
+    summary: &Summary,
+    elapsed: Duration,
+    beside_result: bool,
+    output: &Output,
+) -> Result<(), CliError> {
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let protect = protect_text(summary.protect);
     let value = json!({
         "request": summary.request.to_string(),
+        "request_sha256": hex::encode(summary.request_sha256),
         "protect": protect,
         "bytes_in": summary.sent,
         "bytes_out": summary.received,
         "records": summary.records,
+        "dropped": summary.dropped,
+        "inputs_sha256": summary.inputs_sha256.iter().map(hex::encode).collect::<Vec<_>>(),
+        "result_sha256": hex::encode(summary.result_sha256),
+        "receipt_verified": summary.proof.is_some(),
         "millis": millis,
     });
     let records = match summary.records {
@@ -78,13 +129,62 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
         Some(records) => format!(", {records} records"),
         None => String::new(),
     };
+    let dropped = match summary.dropped {
+        None | Some(0) => String::new(),
+        Some(dropped) => format!(", {dropped} malformed left out"),
+    };
+    let receipt = match (&summary.proof, &summary.receipt) {
+        (Some(_), _) => ", receipt verified",
+        (None, Some(_)) => ", receipt not verified",
+        (None, None) => "",
+    };
     let text = format!(
-        "{}: {} in, {} out ({protect}){records}, {millis} ms",
-        args.job,
+        "{job}: {} in, {} out ({protect}){records}{dropped}, {millis} ms{receipt}",
         size(summary.sent),
         size(summary.received),
     );
-    output.note(files::is_standard(&args.files.output), &value, &text)
+    output.note(beside_result, &value, &text)
+}
+
+/// Opens the one input, or the two, and says how long they are together.
+async fn inputs(
+    paths: &[PathBuf],
+    output: &Path,
+) -> Result<(Inputs<'static>, Option<u64>), CliError> {
+    match paths {
+        [one] => {
+            let (input, total) = files::open_input_beside(one, output).await?;
+            Ok((input.into(), total))
+        }
+        [one, two] if files::is_standard(one) && files::is_standard(two) => {
+            Err(CliError::Usage("standard input can be one --input, not both".to_owned()))
+        }
+        [one, two] => {
+            let (first, first_total) = files::open_input_beside(one, output).await?;
+            let (second, second_total) = files::open_input_beside(two, output).await?;
+            let total = first_total.zip(second_total).map(|(one, two)| one.saturating_add(two));
+            Ok((Inputs::two(first, second), total))
+        }
+        _ => Err(CliError::Usage("a job takes one --input or two".to_owned())),
+    }
+}
+
+/// `CALLER:FILE`.
+fn signer(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once(':') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err("expected CALLER:FILE".to_owned()),
+    }
+}
+
+fn caller((name, file): &(String, PathBuf), enclave: Option<&String>) -> Result<Caller, CliError> {
+    let caller = Caller::new(name, keygen::read_caller(file)?);
+    Ok(match enclave {
+        Some(id) => caller.for_enclave(id),
+        None => caller,
+    })
 }
 
 /// Who is to read the result.
@@ -113,7 +213,7 @@ async fn run_job(
     client: &mut Client,
     job: &Job,
     reader: &Reader,
-    input: Input,
+    input: Inputs<'static>,
     sink: &mut Sink,
 ) -> Result<Summary, ClientError> {
     match reader {

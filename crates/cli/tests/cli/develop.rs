@@ -1,5 +1,7 @@
 //! Every command that talks to a service or to KMS, against a `dev` run.
 
+use strongroom_envelope::plain::{Header, Limits};
+
 use crate::program::{error_of, json_of, refused, run, run_json, shell, stderr, text};
 use crate::running::Dev;
 
@@ -49,6 +51,30 @@ fn a_file_goes_all_the_way_from_producer_to_parent_and_owner() {
     }];
     assert_eq!(run_json(direct.concat()).0, 0);
     assert_eq!(std::fs::read_to_string(dev.file("direct")).unwrap(), opened);
+}
+
+#[test]
+fn a_producer_can_sign_its_message_and_can_write_a_plain_envelope() {
+    let dev = Dev::start();
+    let encrypt =
+        |name: &str, more: &[&str]| json_of(dev.encrypt("producer", "acme", name).args(more));
+    assert_eq!(encrypt("signed", &["--signed"]).0, 0);
+    let message = std::fs::read(dev.file("signed")).unwrap();
+    assert_eq!(message[..3], [2, 5, 0x78], "format 2, suite 0578");
+    assert_eq!(run_json(dev.call("mask-customers", "signed", "masked")).0, 0);
+    // The signature is the message's last part, and counts.
+    std::fs::write(dev.file("cut"), &message[..message.len() - 1]).unwrap();
+    assert_eq!(refused(dev.call("mask-customers", "cut", "result")), "decrypt_failed");
+
+    let (code, json) = encrypt("plain", &["--format", "plain-envelope"]);
+    let envelope = std::fs::read(dev.file("plain")).unwrap();
+    let (header, start) = Header::parse(&envelope, &Limits::DEFAULT).unwrap().unwrap();
+    let body = (envelope.len() - start) as u64;
+    assert_eq!((code, &json["bytes_in"]), (0, &(body - 16).into()));
+    assert!(header.encrypted_data_key().len() > 32);
+    assert!(!envelope.windows(12).any(|window| window == b"@example.org"));
+    assert_eq!(encrypt("both", &["--format", "plain-envelope", "--signed"]).0, 2);
+    assert!(!dev.file("both").exists());
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Client {
     async fn ask(&mut self, call: Call) -> Result<Option<Outcome>, Error> {
         let request = request(call, self.deadline())?;
         let mut reply = Reply::default();
-        self.call(&request, &mut [] as &mut [Empty], &mut reply, &Counters::new(None)).await?;
+        let no_bodies: &mut [Empty] = &mut [];
+        self.call(&request, no_bodies, &mut reply, &Counters::new(None)).await?;
         Ok(reply.outcome)
     }
 }

@@ -259,7 +259,7 @@ async fn a_request_over_a_limit_is_never_sent() {
     let (mut client, far) = pair();
     for job in [
         Job::new("x".repeat(1025)),
-        Job::new("j").arg("a", "x".repeat(1025)),
+        Job::new("j").arg("a", "x".repeat(4097)),
         // Each within its limit, together over a frame's.
         (0..64).fold(Job::new("j"), |job, i| job.arg(i.to_string(), "x".repeat(1024))),
     ] {

@@ -46,8 +46,9 @@ impl Replay {
     /// A guard with a window of `window_ms` either side, which remembers at most
     /// `max_per_caller` nonces of each caller.
     ///
-    /// A caller can have `max_per_caller` requests accepted in the length of the
-    /// window, twice that where its clock runs ahead.
+    /// A nonce takes room for `window_ms` from the request's time on: for twice
+    /// that at most, when the caller's clock runs ahead. So a caller is never
+    /// refused for want of room below `max_per_caller` requests in that stretch.
     #[must_use]
     pub const fn new(window_ms: u64, max_per_caller: usize) -> Self {
         Self { window_ms, max_per_caller, callers: BTreeMap::new() }
@@ -74,10 +75,7 @@ impl Replay {
         if time_ms > now_ms.saturating_add(self.window_ms) {
             return Err(ReplayError::FromTheFuture);
         }
-        if !self.callers.contains_key(caller) {
-            self.callers.insert(caller.to_owned(), Remembered::default());
-        }
-        let Some(remembered) = self.callers.get_mut(caller) else { return Err(ReplayError::Full) };
+        let remembered = self.callers.entry(caller.to_owned()).or_default();
         remembered.forget_before(oldest);
         if remembered.forgotten.is_some_and(|forgotten| time_ms <= forgotten) {
             return Err(ReplayError::TooOld);

@@ -1,8 +1,9 @@
 //! The layout of a body and of what its tags cover.
 //!
 //! Used by the opener to find the next frame, or content that is not framed, in
-//! what has arrived, and by the sealer to write a frame. Everything found here is still unauthenticated; only
-//! the place that a frame claims (its number and IV) has been compared.
+//! what has arrived, and by the sealer to write a frame. Everything found here
+//! is still unauthenticated; only the place that a frame claims (its number and
+//! IV) has been compared.
 //!
 //! ```text
 //! regular  number u32 ‖ IV 12 ‖ ciphertext, frame length ‖ tag 16
@@ -11,9 +12,7 @@
 //! AAD      message id ‖ label ‖ number u32 ‖ plaintext length u64
 //! ```
 //!
-//! A single block is numbered 1. Only it and no regular frame stands in a body
-//! that is not framed, so from here on it is the final frame, whose label is
-//! another.
+//! A single block is treated as a final frame, number 1, with a label of its own.
 
 use super::DecryptFailed;
 use super::cursor::{Cursor, Short};

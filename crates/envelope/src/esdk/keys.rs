@@ -60,6 +60,12 @@ impl AsRef<[u8]> for MessageId {
     }
 }
 
+impl From<MessageId> for Vec<u8> {
+    fn from(id: MessageId) -> Self {
+        id.as_ref().to_vec()
+    }
+}
+
 /// What a header holds to commit to its data key.
 pub(super) type Commitment = [u8; 32];
 

@@ -4,7 +4,7 @@
 //! not parsed. Called by [`super::ReceiptKey`] and by whoever verifies; trusts
 //! the public key only.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 use super::key::check_public_key;
 use super::{MAX_RECEIPT_LEN, Receipt, ReceiptError};
@@ -26,9 +26,9 @@ pub fn verify(receipt: &[u8], public_key: &[u8]) -> Result<Receipt, ReceiptError
         return Err(ReceiptError::TooLong);
     }
     let (payload, signature) = split(receipt).ok_or(ReceiptError::NotAReceipt)?;
-    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
-        .map_err(|_| ReceiptError::Key)?;
-    key.verify_sig(&to_be_signed(payload)?, signature).map_err(|_| ReceiptError::Signature)?;
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
+        .verify(&to_be_signed(payload)?, signature)
+        .map_err(|_| ReceiptError::Signature)?;
     Receipt::decode(payload)
 }
 

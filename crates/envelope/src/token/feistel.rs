@@ -18,10 +18,10 @@
 //! Division takes a time that depends on the numbers. Constant time is not
 //! claimed; there is no table that a secret would index.
 
-use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
+use aws_lc_rs::cipher::EncryptingKey;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::TokenError;
+use super::{TokenError, aes};
 
 /// Fewest values that the strings of a length must have: required by the draft
 /// of SP 800-38G Rev. 1 (2025), recommended by the standard of 2016.
@@ -33,7 +33,7 @@ pub(super) const MAX_HALF: u128 = 1 << 120;
 
 /// FF1 with a key, a tweak and a radix.
 pub(super) struct Feistel {
-    aes: EncryptingKey,
+    aes: Box<EncryptingKey>,
     radix: u8,
     /// The tweak's whole blocks, then what is left of it, filled with zeros.
     tweak_blocks: Vec<u128>,
@@ -45,7 +45,7 @@ impl Feistel {
     /// Sets up AES-256 under `key`, 32 bytes, for numerals below `radix`, at
     /// least 2.
     pub(super) fn new(key: &[u8], tweak: &[u8], radix: u8) -> Result<Self, TokenError> {
-        let aes = EncryptingKey::ecb(UnboundCipherKey::new(&AES_256, key)?)?;
+        let aes = aes(key, EncryptingKey::ecb)?;
         let (blocks, tail) = tweak.as_chunks();
         let mut last = [0; BLOCK_LEN];
         last.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
@@ -118,13 +118,13 @@ impl Feistel {
         let [u, ..] = shape.u.to_le_bytes();
         let head = [1, 2, 1, 0, 0, self.radix, ROUNDS, u];
         let head = u128::from(u64::from_be_bytes(head));
-        Ok(head << 64 | u128::from(n) << 32 | u128::from(t))
+        Ok((head << 64) | (u128::from(n) << 32) | u128::from(t))
     }
 
     /// y of one round, modulo the half it is added to (steps 6.ii to 6.vi).
     fn round(&self, prefix: u128, shape: &Shape, round: u8, b: u128) -> Result<u128, TokenError> {
         let m = shape.modulus(round);
-        let r = self.encipher(prefix ^ u128::from(round) << (8 * shape.half_bytes) ^ b)?;
+        let r = self.encipher(prefix ^ (u128::from(round) << (8 * shape.half_bytes)) ^ b)?;
         let d = 4 * shape.half_bytes.div_ceil(4) + 4;
         let Some(more) = d.checked_sub(BLOCK_LEN) else {
             return Ok((r >> (8 * (BLOCK_LEN - d))) % m);
@@ -133,7 +133,7 @@ impl Feistel {
         if more > 0 {
             let next = self.encipher(r ^ 1)?.to_be_bytes();
             for byte in next.iter().take(more) {
-                y = (y << 8 | u128::from(*byte)) % m;
+                y = ((y << 8) | u128::from(*byte)) % m;
             }
         }
         Ok(y)

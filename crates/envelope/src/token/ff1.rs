@@ -11,6 +11,9 @@
 //!
 //! `u64(x)` is the length of `x` in 8 bytes, big-endian; names are UTF-8.
 //!
+//! Separators are no part of what is encrypted: `4111 1111` and `41111111` have
+//! the same digits in their tokens.
+//!
 //! # What it does not do
 //!
 //! There is no integrity: every well-formed value decrypts to something. Length
@@ -123,3 +126,25 @@ impl Numerals {
 
 /// Numerals of the longest value: of [`Alphabet::Digits`], the smallest radix.
 const MAX_NUMERALS: usize = 72;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_and_tweak_are_the_documented_ones() {
+        let key = TokenKey::new(&[9; 32]).unwrap();
+        let mut derived = [0; 32];
+        let hkdf = hkdf::Hkdf::<sha2::Sha256>::new(None, &[9; 32]);
+        hkdf.expand(b"strongroom token ff1 v1", &mut derived).unwrap();
+        let tweak = b"\0\0\0\0\0\0\0\x03pan\0\0\0\0\0\0\0\x04acme";
+        let mut numerals = [4, 1, 1, 1, 1, 1, 1, 1];
+        Feistel::new(&derived, tweak, 10).unwrap().encrypt(&mut numerals).unwrap();
+
+        let mut out = SecretBuf::new();
+        let ff1 = Ff1::new(&key, "pan", "acme", Alphabet::Digits).unwrap();
+        ff1.encrypt("4111-1111", &mut out).unwrap();
+        let expected: Vec<u8> = numerals.iter().map(|numeral| b'0' + numeral).collect();
+        assert_eq!(out.expose(), [&expected[..4], b"-", &expected[4..]].concat());
+    }
+}

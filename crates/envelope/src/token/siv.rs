@@ -18,7 +18,7 @@
 //!
 //! Equal values have equal tokens, and a token shows the length of its value.
 
-use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::cipher::{EncryptingKey, EncryptionContext};
 use aws_lc_rs::cmac;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::iv::FixedLength;
@@ -27,7 +27,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{SIV_KEY_LEN, TokenError, TokenKey, check_names};
+use super::{SIV_KEY_LEN, TokenError, TokenKey, aes, check_names};
 use crate::secret::SecretBuf;
 
 /// Deterministic tokens of one field of one tenant.
@@ -100,7 +100,7 @@ const fn token_len(len: usize) -> usize {
 /// AES-SIV-CMAC-512 with a key and the associated strings.
 struct AesSiv {
     mac: cmac::Key,
-    ctr: EncryptingKey,
+    ctr: Box<EncryptingKey>,
     /// D of S2V once it has taken in the associated strings.
     strings: Zeroizing<u128>,
 }
@@ -110,7 +110,7 @@ impl AesSiv {
     fn new(key: &[u8], strings: &[&[u8]]) -> Result<Self, Unspecified> {
         let (mac, ctr) = key.split_at_checked(SIV_KEY_LEN / 2).ok_or(Unspecified)?;
         let mac = cmac::Key::new(cmac::AES_256, mac)?;
-        let ctr = EncryptingKey::ctr(UnboundCipherKey::new(&AES_256, ctr)?)?;
+        let ctr = aes(ctr, EncryptingKey::ctr)?;
         let mut d = Zeroizing::new(block(cmac::sign(&mac, &[0; IV_LEN])?)?);
         for string in strings {
             *d = double(*d) ^ block(cmac::sign(&mac, string)?)?;
@@ -158,7 +158,7 @@ impl AesSiv {
 
     /// AES-CTR from the counter that `iv` makes: RFC 5297, section 2.5.
     fn apply_ctr(&self, iv: [u8; IV_LEN], in_out: &mut [u8]) -> Result<(), Unspecified> {
-        let q = u128::from_be_bytes(iv) & !(1 << 63 | 1 << 31);
+        let q = u128::from_be_bytes(iv) & !((1 << 63) | (1 << 31));
         let iv = FixedLength::from(&q.to_be_bytes());
         self.ctr.less_safe_encrypt(in_out, EncryptionContext::Iv128(iv))?;
         Ok(())

@@ -2,14 +2,22 @@
 
 Called by official.rs with a folder. Reads every ours-* in it and compares with
 "plaintext"; writes a message for each suite, layout and wrapping key as
-<suite>-<frame length>-<wrapping key>, and the
-RSA key as "rsa.der". The AES keys are those of official.rs.
+<suite>-<frame length>-<wrapping key>, one for each suite that does not store
+a part of its context as <suite>-required-aes256, and the RSA key as "rsa.der". The AES keys are those of official.rs.
 """
 
 import pathlib
 import sys
 
 import aws_encryption_sdk
+from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders
+from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
+from aws_cryptographic_material_providers.mpl.models import (
+    AesWrappingAlg,
+    CreateDefaultCryptographicMaterialsManagerInput,
+    CreateRawAesKeyringInput,
+    CreateRequiredEncryptionContextCMMInput,
+)
 from aws_encryption_sdk.identifiers import (
     AlgorithmSuite,
     CommitmentPolicy,
@@ -24,6 +32,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 CONTEXT = {"purpose": "interoperability", "ä": "ö"}
 STRICT = CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
 LEGACY = CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT
+WRAPPED_SUITES = (
+    AlgorithmSuite.AES_192_GCM_IV12_TAG16,
+    AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY,
+)
 RSA_WRAPPINGS = {
     "pkcs1": WrappingAlgorithm.RSA_PKCS1,
     "oaep1": WrappingAlgorithm.RSA_OAEP_SHA1_MGF1,
@@ -54,18 +66,38 @@ def master_keys(rsa_pem):
     return keys
 
 
-def write(folder, plaintext, suite, frame_length, key):
+def required_context_manager():
+    """Leaves "ä" out of headers, under the wrapping key "aes256"."""
+    mpl = AwsCryptographicMaterialProviders(config=MaterialProvidersConfig())
+    keyring = mpl.create_raw_aes_keyring(
+        CreateRawAesKeyringInput(
+            key_namespace="official",
+            key_name="aes256",
+            wrapping_key=b"\x77" * 32,
+            wrapping_alg=AesWrappingAlg.ALG_AES256_GCM_IV12_TAG16,
+        )
+    )
+    default = mpl.create_default_cryptographic_materials_manager(
+        CreateDefaultCryptographicMaterialsManagerInput(keyring=keyring)
+    )
+    return mpl.create_required_encryption_context_cmm(
+        CreateRequiredEncryptionContextCMMInput(
+            required_encryption_context_keys=["ä"], underlying_cmm=default
+        )
+    )
+
+
+def write(path, plaintext, suite, frame_length, **keys):
     policy = STRICT if suite.is_committing() else LEGACY
     client = aws_encryption_sdk.EncryptionSDKClient(commitment_policy=policy)
     message, _ = client.encrypt(
         source=plaintext,
-        key_provider=key,
         algorithm=suite,
         frame_length=frame_length,
         encryption_context=CONTEXT,
+        **keys,
     )
-    name = key.key_id.decode()
-    (folder / f"{suite.algorithm_id:04x}-{frame_length}-{name}").write_bytes(message)
+    path.write_bytes(message)
 
 
 def main():
@@ -82,13 +114,18 @@ def main():
         if opened != plaintext:
             sys.exit(f"{path.name}: another plaintext")
 
+    required = required_context_manager()
     for suite in AlgorithmSuite:
+        of_suite = folder / f"{suite.algorithm_id:04x}-required-aes256"
+        write(of_suite, plaintext, suite, 384, materials_manager=required)
         # Not framed; several frames; frames that the plaintext fills; one frame.
         for frame_length in (0, 384, len(plaintext) // 4, 4096):
-            write(folder, plaintext, suite, frame_length, keys["aes256"])
+            of_layout = folder / f"{suite.algorithm_id:04x}-{frame_length}-aes256"
+            write(of_layout, plaintext, suite, frame_length, key_provider=keys["aes256"])
     for name, key in keys.items():
-        write(folder, plaintext, AlgorithmSuite.AES_192_GCM_IV12_TAG16, 384, key)
-        write(folder, plaintext, AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY, 384, key)
+        for suite in WRAPPED_SUITES:
+            of_key = folder / f"{suite.algorithm_id:04x}-384-{name}"
+            write(of_key, plaintext, suite, 384, key_provider=key)
 
 
 main()

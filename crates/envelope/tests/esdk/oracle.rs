@@ -33,6 +33,8 @@ pub(crate) struct Message {
     pub(crate) empty_final_frame: bool,
     /// Stored in format 1 only.
     pub(crate) header_iv: [u8; 12],
+    /// How much of the data key goes into the derivation.
+    pub(crate) data_key_len: usize,
 }
 
 impl Message {
@@ -45,10 +47,11 @@ impl Message {
             frame_len,
             empty_final_frame: false,
             header_iv: [0; 12],
+            data_key_len: aes_key_len(suite),
         }
     }
 
-    /// Of `data_key` the suite's length is taken.
+    /// Of `data_key` as much is taken as the suite asks for.
     pub(crate) fn write(&self, data_key: &[u8; 32], plaintext: &[u8]) -> Vec<u8> {
         self.write_committed_to(data_key, data_key, plaintext)
     }
@@ -60,8 +63,8 @@ impl Message {
         committed: &[u8; 32],
         plaintext: &[u8],
     ) -> Vec<u8> {
-        let key = Gcm::derive(self.suite, self.id(), data_key);
-        let mut out = self.header(committed);
+        let key = Gcm::derive(self.suite, self.id(), &data_key[..self.data_key_len]);
+        let mut out = self.header(&committed[..self.data_key_len]);
         let covered = [&out[..], &encode_context(&self.required)].concat();
         let tag = key.seal(&self.header_iv, &covered, b"");
         if self.is_v1() {
@@ -78,7 +81,7 @@ impl Message {
         out
     }
 
-    fn header(&self, committed: &[u8; 32]) -> Vec<u8> {
+    fn header(&self, committed: &[u8]) -> Vec<u8> {
         let mut context = self.context.clone();
         if let Some(point) = public_key(self.suite) {
             context.push(("aws-crypto-public-key".into(), STANDARD.encode(point)));
@@ -220,13 +223,8 @@ enum Gcm {
 }
 
 impl Gcm {
-    fn derive(suite: u16, id: &[u8], data_key: &[u8; 32]) -> Self {
-        let len = match suite {
-            0x0014 | 0x0114 | 0x0214 => 16,
-            0x0046 | 0x0146 | 0x0346 => 24,
-            _ => 32,
-        };
-        let data_key = &data_key[..len];
+    fn derive(suite: u16, id: &[u8], data_key: &[u8]) -> Self {
+        let len = aes_key_len(suite);
         let mut key = vec![0; len];
         let info = [&suite.to_be_bytes()[..], id].concat();
         let commit_info = [&suite.to_be_bytes()[..], b"DERIVEKEY"].concat();
@@ -266,7 +264,15 @@ impl Gcm {
     }
 }
 
-fn commitment(message_id: &[u8], data_key: &[u8; 32]) -> [u8; 32] {
+fn aes_key_len(suite: u16) -> usize {
+    match suite {
+        0x0014 | 0x0114 | 0x0214 => 16,
+        0x0046 | 0x0146 | 0x0346 => 24,
+        _ => 32,
+    }
+}
+
+fn commitment(message_id: &[u8], data_key: &[u8]) -> [u8; 32] {
     let mut commitment = [0; 32];
     let prk = Hkdf::<Sha512>::new(Some(message_id), data_key);
     prk.expand(b"COMMITKEY", &mut commitment).unwrap();

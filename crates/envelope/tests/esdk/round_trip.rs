@@ -1,11 +1,11 @@
 //! What is written can be read, by us and by the oracle, however it is cut.
 
 use proptest::prelude::*;
-use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{
     ContextError, EncryptionContext, FrameLen, Header, Limits, Opener, PUBLIC_KEY, Policy,
     SealError, Sealer, Signer, Suite,
 };
+use strongroom_envelope::{DataKey, SecretBuf};
 
 use crate::oracle::{self, Message};
 use crate::support::{
@@ -169,6 +169,19 @@ fn writer_refuses_what_no_reader_would_accept() {
     let reserved = SealError::Context(ContextError::ReservedKey);
     assert_eq!(start(&signed, &[edk()]), Some(reserved));
     assert_eq!(Signer::new(&signed).err(), Some(reserved));
+}
+
+#[test]
+fn writer_takes_data_keys_of_32_bytes_only() {
+    for len in [16, 24] {
+        let (key, mut out) = (DataKey::from_slice(&KEY[..len]).unwrap(), Vec::new());
+        let sealer = Sealer::new(&key, &context(), &[edk()], FrameLen::DEFAULT, &mut out);
+        assert_eq!(sealer.err(), Some(SealError::DataKeyLen));
+        let signer = Signer::new(&context()).unwrap();
+        let sealer = Sealer::signed(&key, signer, &[edk()], FrameLen::DEFAULT, &mut out);
+        assert_eq!(sealer.err(), Some(SealError::DataKeyLen));
+        assert!(out.is_empty());
+    }
 }
 
 #[test]

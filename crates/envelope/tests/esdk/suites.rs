@@ -141,6 +141,23 @@ fn data_key_of_another_length_than_the_suites_is_refused() {
 }
 
 #[test]
+fn data_key_of_another_length_is_refused_though_the_message_was_written_with_it() {
+    // HKDF takes a key of any length, and all tags are right.
+    for message in every_layout().filter(|message| message.suite > 0x0100) {
+        for data_key_len in [16, 24, 32] {
+            let written = Message { data_key_len, ..message.clone() }.write(&KEY, b"x");
+            let key = KEY[..data_key_len].to_vec();
+            let outcome = Reader { key, ..reader(message.suite) }.open(&written);
+            if data_key_len == suite(message.suite).data_key_len() {
+                assert_eq!(outcome.plaintext(), b"x");
+            } else {
+                assert_nothing(&outcome);
+            }
+        }
+    }
+}
+
+#[test]
 fn wrong_data_key_is_refused_in_every_suite() {
     for message in every_layout() {
         let mut reader = reader(message.suite);

@@ -21,6 +21,7 @@ pub(crate) struct Request {
     pub(crate) args: BTreeMap<String, String>,
     pub(crate) input: Vec<u8>,
     pub(crate) nonce: Option<Vec<u8>>,
+    pub(crate) padded: bool,
 }
 
 impl Request {
@@ -32,6 +33,7 @@ impl Request {
             args: args.into(),
             input: vec![5; 32],
             nonce: Some(vec![4; 20]),
+            padded: false,
         }
     }
 
@@ -42,7 +44,7 @@ impl Request {
             args: &self.args,
             input: &self.input,
             nonce: self.nonce.as_deref(),
-            padded: false,
+            padded: self.padded,
         }
     }
 }
@@ -136,6 +138,7 @@ pub(crate) fn info(request: &Request) -> [u8; 32] {
     input.extend(sized(&request.input));
     input.push(u8::from(request.nonce.is_some()));
     input.extend(sized(request.nonce.as_deref().unwrap_or_default()));
+    input.push(u8::from(request.padded));
     Sha256::digest(input).into()
 }
 
@@ -151,7 +154,8 @@ pub(crate) fn aad(index: usize, last: bool) -> Vec<u8> {
 
 /// The header, its CBOR put together by hand.
 pub(crate) fn header(request: &Request, enc: &[u8; 32]) -> Vec<u8> {
-    let mut map = vec![if request.nonce.is_some() { 0xa7 } else { 0xa6 }];
+    let entries = 6 + u8::from(request.nonce.is_some()) + u8::from(request.padded);
+    let mut map = vec![0xa0 + entries];
     map.extend([text("request_id"), bytes(&request.id), text("job"), text(&request.job)].concat());
     map.extend(text("args"));
     map.push(0xa0 | request.args.len() as u8);
@@ -161,6 +165,9 @@ pub(crate) fn header(request: &Request, enc: &[u8; 32]) -> Vec<u8> {
     map.extend([text("input"), bytes(&request.input)].concat());
     if let Some(nonce) = &request.nonce {
         map.extend([text("nonce"), bytes(nonce)].concat());
+    }
+    if request.padded {
+        map.extend([text("padded"), vec![0xf5]].concat());
     }
     map.extend([text("enc"), bytes(enc), text("attestation"), bytes(DOCUMENT)].concat());
     framed(&map)

