@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use serde_bytes::ByteBuf;
+use strongroom_envelope::name::name_or_digest;
 use strongroom_wire::{
     Call, FrameKind, Outcome, Payload, Request, RequestId, Response, Run, Status, Trailer,
 };
@@ -113,7 +114,8 @@ async fn run(
         flow.next_input()?;
     }
     let (opening, name) = flow.begin(&job, last).await?;
-    names.extend(name);
+    let digest = job.input_digest().filter(|_| before.is_empty());
+    names.extend(name_or_digest(&name, digest));
     let mut header = Vec::new();
     let mut output = output::open(service, id, &job, &names, &mut header).await?;
     debug!(job = job.name().as_str(), "opened");

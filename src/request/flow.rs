@@ -9,7 +9,7 @@ use strongroom_wire::RequestId;
 use crate::budget::Share;
 use crate::connection::{Body, Connection, ConnectionError};
 use crate::error::RequestError;
-use crate::input::{Incoming, Opening};
+use crate::input::{Held, Incoming, Opening};
 use crate::job::BoundJob;
 use crate::manifest::Input;
 use crate::operation::{Operation, Tally};
@@ -111,8 +111,10 @@ impl<'s, 'c> Flow<'s, 'c> {
     ) -> Result<(), RequestError> {
         let keys = self.service.keys();
         loop {
-            let input = &mut self.incoming.bytes;
-            let opened = opening.open(keys, input, &mut self.plaintext).await?;
+            let others = self.held();
+            let mut memory = Held { share: &mut self.memory, others };
+            let (input, plaintext) = (&mut self.incoming.bytes, &mut self.plaintext);
+            let opened = opening.open(keys, input, plaintext, &mut memory).await?;
             self.operation.process(&mut self.plaintext, &mut self.result)?;
             self.send(output.as_deref_mut()).await?;
             let output = output.as_deref().map_or(0, Output::memory);
@@ -121,7 +123,10 @@ impl<'s, 'c> Flow<'s, 'c> {
                 break;
             }
         }
-        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        let others = self.held();
+        let mut memory = Held { share: &mut self.memory, others };
+        let (input, plaintext) = (&mut self.incoming.bytes, &mut self.plaintext);
+        let opened = opening.finish(keys, input, plaintext, &mut memory).await?;
         self.opened = self.opened.or(opened);
         self.inputs.push(self.incoming.digest());
         Ok(())
@@ -208,14 +213,18 @@ impl<'s, 'c> Flow<'s, 'c> {
 
     /// Accounts for all that is held, `others` included.
     fn hold(&mut self, others: usize) -> Result<(), RequestError> {
+        let held = self.held().saturating_add(others);
+        Ok(self.memory.hold(held)?)
+    }
+
+    fn held(&self) -> usize {
         let held = [
             self.incoming.memory(),
             self.plaintext.capacity(),
             self.result.capacity(),
             self.out.capacity(),
             self.operation.memory(),
-            others,
         ];
-        Ok(self.memory.hold(held.iter().sum())?)
+        held.iter().sum()
     }
 }

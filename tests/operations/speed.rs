@@ -29,8 +29,10 @@ const COLUMNS: &[Column] = &[
     Column::Plan,
 ];
 
-/// An operation, and its job, in which `@name` stands for a field.
-const JOBS: &[(&str, &str, fn() -> Material)] = &[
+/// An operation, its job, in which `@name` stands for a field, and its material.
+type Measured = (&'static str, &'static str, fn() -> Material);
+
+const JOBS: &[Measured] = &[
     (
         "`mask` of 3 fields",
         "operation = \"mask\"\ninput = { INPUT \"SHAPE\" }\nfields = { \"@name\" = \"initials\", \"@pan\" = \"last4\", \"@email\" = \"email\", \"@id\" = \"keep\" }",
@@ -68,7 +70,7 @@ const JOBS: &[(&str, &str, fn() -> Material)] = &[
     ),
 ];
 
-const BYTES: &[(&str, &str, fn() -> Material)] = &[
+const BYTES: &[Measured] = &[
     (
         "`sign`, ECDSA P-256",
         "operation = \"sign\"\nsecret = \"key\"\ninput = BYTES\nsign = { algorithm = \"ecdsa-p256\" }",

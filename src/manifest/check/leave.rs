@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::manifest::class::Class;
 use crate::manifest::fields::{FieldPath, FieldRule, MaskRule};
 use crate::manifest::operations::OperationSpec;
-use crate::manifest::{Job, KmsOutput, ManifestError, OutputSpec, Source};
+use crate::manifest::{Job, KmsOutput, ManifestError, OutputSpec, Recipients, Source};
 
 impl Job {
     /// Refuses an output that lets more leave than the operation's class allows.
@@ -13,11 +13,16 @@ impl Job {
         if let OutputSpec::Fields(fields, kms) = &self.output {
             return self.check_fields_leaving(fields, kms);
         }
-        if !matches!(self.output, OutputSpec::None) {
-            return Ok(());
-        }
+        let anyone = match &self.output {
+            OutputSpec::None => false,
+            // The parent can name itself.
+            OutputSpec::Seal { to: Recipients::Any, .. } => true,
+            OutputSpec::Kms(_) | OutputSpec::Fields(..) | OutputSpec::Seal { .. } => return Ok(()),
+        };
         let refuse = |place: &str, problem: &str| Err(ManifestError::value(place, problem));
         match self.operation.class() {
+            // Said in so many words.
+            Class::Plaintext | Class::Reduced if anyone => Ok(()),
             Class::Plaintext => {
                 let verb = self.operation.verb();
                 let problem = format!(
@@ -32,7 +37,7 @@ impl Job {
             Class::Numbers => match self.min_group_size() {
                 Some(size) if size < MIN_GROUP_IN_CLEAR => refuse(
                     "min_group_size",
-                    "with protect = \"none\" a group must have at least 5 records: numbers about fewer come close to the records themselves",
+                    "with protect = \"none\", or sealed to \"any\", a group must have at least 5 records: numbers about fewer come close to the records themselves",
                 ),
                 Some(_) | None => Ok(()),
             },

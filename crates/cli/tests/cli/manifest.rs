@@ -201,19 +201,6 @@ fn each_danger_is_warned_about() {
     assert_eq!(with(MASK, "output", keep), ["keeps-unknown"]);
     assert_eq!(with(AGGREGATE, "{ mean =", "{ max ="), ["single-values"]);
     assert_eq!(with(AGGREGATE, "{ mean =", "{ min ="), ["single-values"]);
-    // Neither has an entry that the other cannot have.
-    assert_eq!(with(FIELDS, r#", field = "name""#, ""), ["exchangeable-fields"]);
-    // Records without a pan prove no tenant of their names.
-    let tenant = r#"context = { tenant = "{tenant}", purpose = "x", field = "pan" }"#;
-    let half = FIELDS.replace(r#"context = { purpose = "x", field = "pan" }"#, tenant);
-    assert_eq!(
-        with(
-            &half,
-            "fields = { pan = \"last4\"",
-            "args = [\"tenant\"]\nfields = { pan = \"last4\""
-        ),
-        ["half-proven"]
-    );
     let sign = r#"
         operation = "sign"
         secret = "tokens"

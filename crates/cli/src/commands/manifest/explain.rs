@@ -144,9 +144,12 @@ fn comes_out(output: &OutputSpec) -> String {
         OutputSpec::Kms(kms) => {
             format!("as {}{}", message(kms), padding(kms.pad_to))
         }
-        OutputSpec::Fields(fields, kms) => {
-            format!("in the clear but for {}, each as {}", list(fields.iter()), message(kms))
-        }
+        OutputSpec::Fields(fields, kms) => format!(
+            "in the clear but for {}, each as {}{}",
+            list(fields.iter()),
+            message(kms),
+            padding(kms.pad_to)
+        ),
         OutputSpec::Seal { to: Recipients::Any, pad_to } => {
             format!("sealed to whatever public key the request names{}", padding(*pad_to))
         }
