@@ -43,6 +43,8 @@ mod main_job;
 mod matching;
 #[path = "service/receipts.rs"]
 mod receipts;
+#[path = "service/review.rs"]
+mod review;
 #[path = "service/signing.rs"]
 mod signing;
 #[path = "service/tokens.rs"]
