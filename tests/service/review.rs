@@ -482,6 +482,25 @@ async fn t_swap_a_sealed_result_of_composed_records_does_not_say_what_it_was_mad
 
 // --- memory before the budget ---------------------------------------------
 
+/// A house whose way to KMS ends at a listener that never says a word: what is
+/// measured is the service's alone.
+async fn speechless(jobs: &str, change: impl FnOnce(String) -> String) -> House {
+    use crate::house::{Foundation, Plan};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.push(stream);
+        }
+    });
+    let mut found = Foundation::laid(Plan::default()).await;
+    let text = found.manifest.clone()
+        + &jobs.replace("$customers", &found.customers).replace("$archive", &found.archive);
+    found.manifest = change(text);
+    House::upon(found, Some(address), true).await
+}
+
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096 >> 10
@@ -516,8 +535,7 @@ output = { protect = "none" }
 #[tokio::test]
 async fn t5_data_keys_that_are_asked_for_are_held_outside_the_budget() {
     use strongroom_envelope::esdk::EncryptedDataKey;
-    use strongroom_sim::kms::Fault;
-    let house = house_with(WIDE, &[], |text| {
+    let house = speechless(WIDE, |text| {
         text.replace("max_record = \"4KiB\"", "max_record = \"1MiB\"").replace(
             "max_frame = \"1MiB\"",
             "max_frame = \"64KiB\"\nmax_in_flight_bytes = \"8MiB\"",
@@ -544,7 +562,6 @@ async fn t5_data_keys_that_are_asked_for_are_held_outside_the_budget() {
     };
     let records: String = (0..3).map(|n| format!("{{\"a\":\"{}\"}}\n", field(n))).collect();
     println!("T5 {} bytes of records", records.len());
-    house.nitro.kms.faults().inject_for("Decrypt", 100_000, Fault::Hang);
     let before = resident();
     let mut kept = Vec::new();
     let count = 60;
@@ -567,8 +584,7 @@ async fn t5_data_keys_that_are_asked_for_are_held_outside_the_budget() {
 #[tokio::test]
 async fn t5b_contexts_of_many_entries_are_copied_for_each_data_key() {
     use strongroom_envelope::esdk::EncryptedDataKey;
-    use strongroom_sim::kms::Fault;
-    let house = house_with(WIDE, &[], |text| {
+    let house = speechless(WIDE, |text| {
         text.replace("max_record = \"4KiB\"", "max_record = \"1MiB\"").replace(
             "max_frame = \"1MiB\"",
             "max_frame = \"64KiB\"\nmax_in_flight_bytes = \"8MiB\"",
@@ -596,7 +612,6 @@ async fn t5b_contexts_of_many_entries_are_copied_for_each_data_key() {
     };
     let records: String = (0..3).map(|n| format!("{{\"a\":\"{}\"}}\n", field(n))).collect();
     println!("T5b {} bytes of records", records.len());
-    house.nitro.kms.faults().inject_for("Decrypt", 100_000, Fault::Hang);
     let before = resident();
     let mut kept = Vec::new();
     let count = 20;
@@ -964,8 +979,7 @@ fn tdeep_nesting_does_not_overflow_the_stack() {
 
 #[tokio::test]
 async fn t5c_a_whole_messages_context_is_held_outside_the_budget() {
-    use strongroom_sim::kms::Fault;
-    let house = house_with("", &[], |text| {
+    let house = speechless("", |text| {
         text.replace(
             "max_frame = \"1MiB\"",
             "max_frame = \"64KiB\"\nmax_in_flight_bytes = \"64MiB\"",
@@ -977,7 +991,6 @@ async fn t5c_a_whole_messages_context_is_held_outside_the_budget() {
     context.extend(names.iter().map(|name| (name.as_str(), "")));
     let (key, encrypted) = house.data_key(&house.customers, &ACME).await;
     let message = crate::house::seal(&key, &[encrypted], &context, b"x", 64);
-    house.nitro.kms.faults().inject_for("Decrypt", 100_000, Fault::Hang);
     let before = resident();
     let mut kept = Vec::new();
     let count = 100;
@@ -1059,4 +1072,27 @@ output = {{ protect = "none" }}
         done.as_ref().map(|(output, _)| String::from_utf8_lossy(output).into_owned())
     );
     assert!(done.is_ok());
+}
+
+// --- Tpoison: one supplier's record ends a request that drops bad records ----
+
+#[tokio::test]
+async fn tpoison_a_data_key_that_kms_calls_invalid_ends_a_request_that_drops_bad_records() {
+    let house = house_with(DROPS, &[], |text| {
+        text.replace("max_record = \"4KiB\"", "max_record = \"64KiB\"")
+    })
+    .await;
+    let (key, encrypted) = house.data_key(&house.customers, &ACME).await;
+    let long = strongroom_envelope::esdk::EncryptedDataKey {
+        ciphertext: vec![1; 7000],
+        ..encrypted.clone()
+    };
+    let bad = STANDARD.encode(crate::house::seal(&key, &[long], &ACME, b"bad", 64));
+    let good = STANDARD.encode(crate::house::seal(&key, &[encrypted], &ACME, b"good", 64));
+    let text = format!("{{\"a\":\"{good}\"}}\n");
+    // The manifest of the house has short records.
+    println!("TPOISON record of {} bytes", bad.len());
+    let both = format!("{{\"a\":\"{bad}\"}}\n{text}");
+    let done = house.run(&Job::new("ndjson"), both.as_bytes()).await;
+    println!("TPOISON {:?}", done.map(|(output, _)| String::from_utf8(output).unwrap()));
 }
