@@ -139,16 +139,11 @@ impl Connection {
         self.input.capacity().saturating_add(self.out.capacity())
     }
 
-    /// Says that the request has a body: [`Self::read_body`] follows.
-    pub fn expect_body(&mut self) {
-        self.body = Some(0);
-        self.more_bodies = 0;
+    /// Says how many bodies the request has: [`Self::read_body`] follows.
+    pub fn expect_bodies(&mut self, count: usize) {
+        self.body = (count > 0).then_some(0);
+        self.more_bodies = count.saturating_sub(1);
         self.body_read = CONTROL_READ;
-    }
-
-    /// Says that so many bodies follow the one that is being received.
-    pub fn expect_more_bodies(&mut self, count: usize) {
-        self.more_bodies = count;
     }
 
     /// Goes on to the body that follows the one that has ended; `false` when

@@ -192,6 +192,8 @@ const fn input_code(error: &InputError) -> ErrorCode {
         InputError::Key(_) => ErrorCode::WrongKey,
         InputError::NoDataKey(error) => key_code(error),
         InputError::Decrypt(DecryptFailed) => ErrorCode::DecryptFailed,
+        InputError::Padding(_) => ErrorCode::BadMessage,
+        InputError::Unfit(_) => ErrorCode::BadArgument,
         InputError::Record(_) => ErrorCode::BadRecord,
         InputError::Connection(_) => ErrorCode::BadRequest,
         InputError::Busy(OverBudget) => ErrorCode::Busy,

@@ -5,13 +5,15 @@
 //! pins before KMS is asked for anything. Knows no operation.
 
 mod fields;
+mod unpad;
 
 use bytes::{Buf, BytesMut};
 use strongroom_envelope::esdk::{
-    self, CommitmentPolicy, DecryptFailed, EncryptedDataKey, EncryptionContext, Header, Policy,
+    self, CommitmentPolicy, ContextError, DecryptFailed, EncryptedDataKey, Header, Policy,
     Signatures,
 };
 use strongroom_envelope::name::{UNNAMED, name};
+use strongroom_envelope::padding::PaddingError;
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
@@ -23,11 +25,13 @@ use crate::receipts::Hash;
 use crate::shape::{Counts, RecordError};
 
 pub use fields::Fields;
+pub use unpad::Unpad;
 
 /// An input that is being opened.
 pub enum Opening<'m> {
-    /// An Encryption SDK message.
-    Message(esdk::Opener),
+    /// An Encryption SDK message; one that says that it is padded is without the
+    /// padding from here on.
+    Message(esdk::Opener, Option<Unpad>),
     /// A plain envelope: nothing of it is known to be right before its end.
     Envelope(plain::Header, plain::Opener),
     /// Records with encrypted fields.
@@ -53,6 +57,9 @@ pub enum InputError {
         "the message's encryption context does not have the value that the job requires for {0:?}"
     )]
     Context(String),
+    /// The arguments make the encryption context unfit.
+    #[error("the encryption context: {0}")]
+    Unfit(#[from] ContextError),
     /// The encryption context that the message need not hold does not fit it.
     #[error(transparent)]
     RequiredContext(#[from] esdk::RequiredContextError),
@@ -68,6 +75,9 @@ pub enum InputError {
     /// The message does not authenticate.
     #[error("the message does not authenticate: it was changed, cut, or made under another key")]
     Decrypt(#[from] DecryptFailed),
+    /// A message that says that it is padded, and is not. Its producer's fault.
+    #[error(transparent)]
+    Padding(#[from] PaddingError),
     /// A malformed record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -104,7 +114,7 @@ impl<'m> Opening<'m> {
     ) -> Result<(Self, Vec<u8>), InputError> {
         match &input.source {
             Source::Whole(ciphertext) => {
-                let context = job.context(ciphertext);
+                let context = job.context(ciphertext)?;
                 match ciphertext.format {
                     Format::AwsEncryptionSdk { .. } => {
                         let policy = policy(ciphertext.format);
@@ -113,27 +123,29 @@ impl<'m> Opening<'m> {
                         let header = incoming.header(memory, parse).await?;
                         let (id, header) = (header.message_id().to_vec(), context.admit(header)?);
                         let key = context.data_key(keys, &header).await?;
+                        let unpad = Unpad::of(header.encryption_context());
                         // Authenticates the header, and the message id in it.
-                        Ok((Self::Message(esdk::Opener::new(header, &key)?), id))
+                        Ok((Self::Message(esdk::Opener::new(header, &key)?, unpad), id))
                     }
                     Format::PlainEnvelope => {
                         let limits = limits.envelope();
                         let parse = |bytes: &[u8]| Ok(plain::Header::parse(bytes, &limits)?);
                         let header = incoming.header(memory, parse).await?;
                         let id = header.nonce().to_vec();
-                        let pinned = context.whole();
+                        // All of its context is what the job pins.
+                        let pinned = &context.pinned;
                         let key = keys
-                            .decrypt(&ciphertext.key, &pinned, header.encrypted_data_key())
+                            .decrypt(&ciphertext.key, pinned, header.encrypted_data_key())
                             .await?;
                         let bound = header.clone();
-                        let opener = plain::Opener::new(header, &key, &pinned)?;
+                        let opener = plain::Opener::new(header, &key, pinned)?;
                         Ok((Self::Envelope(bound, opener), id))
                     }
                 }
             }
             Source::Fields(ciphertexts) => {
                 incoming.first_bytes(memory).await?;
-                let fields = Fields::new(job, input, ciphertexts, limits);
+                let fields = Fields::new(job, input, ciphertexts, limits)?;
                 Ok((Self::Fields(Box::new(fields)), UNNAMED.to_vec()))
             }
             Source::Clear => {
@@ -153,14 +165,20 @@ impl<'m> Opening<'m> {
         keys: &Keys,
         input: &mut BytesMut,
         plaintext: &mut SecretBuf,
+        memory: &mut Held<'_>,
     ) -> Result<bool, InputError> {
         let opened = match self {
-            Self::Message(opener) => opener.open(input, plaintext, PIECE)?,
+            Self::Message(opener, None) => opener.open(input, plaintext, PIECE)?,
+            Self::Message(opener, Some(unpad)) => {
+                let opened = opener.open(input, unpad.padded(), PIECE)?;
+                unpad.take(plaintext);
+                opened
+            }
             Self::Envelope(header, _) => {
                 header.check_body_len(input.len())?;
                 0
             }
-            Self::Fields(fields) => fields.open(keys, input, false, plaintext).await?,
+            Self::Fields(fields) => fields.open(keys, input, false, plaintext, memory).await?,
             Self::Clear => {
                 plaintext.extend_from_slice(input);
                 input.len()
@@ -180,12 +198,16 @@ impl<'m> Opening<'m> {
         keys: &Keys,
         input: &mut BytesMut,
         plaintext: &mut SecretBuf,
+        memory: &mut Held<'_>,
     ) -> Result<Option<Counts>, InputError> {
         match self {
-            Self::Message(opener) => opener.finish()?,
+            Self::Message(opener, unpad) => {
+                opener.finish()?;
+                unpad.map_or(Ok(()), Unpad::finish)?;
+            }
             Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
             Self::Fields(mut fields) => {
-                fields.open(keys, input, true, plaintext).await?;
+                fields.open(keys, input, true, plaintext, memory).await?;
                 input.clear();
                 return Ok(Some(fields.counts()));
             }
@@ -200,8 +222,27 @@ impl<'m> Opening<'m> {
     pub fn memory(&self) -> usize {
         match self {
             Self::Fields(fields) => fields.memory(),
-            Self::Message(_) | Self::Envelope(..) | Self::Clear => 0,
+            Self::Message(_, unpad) => unpad.as_ref().map_or(0, Unpad::memory),
+            Self::Envelope(..) | Self::Clear => 0,
         }
+    }
+}
+
+/// The memory that a request holds, by what it is besides an input.
+pub struct Held<'a> {
+    /// The request's share.
+    pub share: &'a mut Share,
+    /// Bytes of everything else.
+    pub others: usize,
+}
+
+impl Held<'_> {
+    /// Holds `bytes` for an input.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    fn hold(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.share.hold(self.others.saturating_add(bytes))
     }
 }
 
@@ -251,6 +292,8 @@ impl<'c> Incoming<'c> {
     ) -> Result<T, InputError> {
         loop {
             if let Some((header, len)) = parse(&self.bytes)? {
+                // An entry of a few bytes becomes two strings and a place in a map.
+                memory.hold(self.memory().saturating_add(len.saturating_mul(PARSED)))?;
                 self.bytes.advance(len);
                 return Ok(header);
             }
@@ -268,14 +311,12 @@ impl BoundContext<'_> {
     fn admit(&self, header: Header) -> Result<Header, InputError> {
         let mut header = header;
         if !self.required.is_empty() {
-            // What a manifest holds fits: names and values are short and few.
-            let required = EncryptionContext::new(self.required.clone()).unwrap_or_default();
-            header = header.with_required_context(&required)?;
+            header = header.with_required_context(&self.required)?;
         }
         let context = header.encryption_context();
-        let mut pinned = self.pinned.iter().chain(&self.required);
-        match pinned.find(|(name, value)| context.get(name) != Some(value.as_str())) {
-            Some((name, _)) => Err(InputError::Context(name.clone())),
+        let mut pinned = self.pinned.iter().chain(self.required.iter());
+        match pinned.find(|(name, value)| context.get(name) != Some(value)) {
+            Some((name, _)) => Err(InputError::Context(name.to_owned())),
             None => Ok(header),
         }
     }
@@ -283,11 +324,10 @@ impl BoundContext<'_> {
     /// The encrypted data keys of a message that are under the job's KMS key.
     fn candidates<'h>(&self, header: &'h Header) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
         let key = &self.ciphertext.key;
-        let found: Vec<_> = header
-            .encrypted_data_keys()
-            .iter()
-            .filter(|encrypted| key.is_key_of(encrypted))
-            .collect();
+        let of_kms = |encrypted: &&EncryptedDataKey| {
+            key.is_key_of(encrypted) && encrypted.ciphertext.len() <= MAX_CIPHERTEXT_BLOB
+        };
+        let found: Vec<_> = header.encrypted_data_keys().iter().filter(of_kms).collect();
         if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
     }
 
@@ -307,12 +347,6 @@ impl BoundContext<'_> {
         }
         Err(refusal.map_or_else(|| InputError::Key(self.ciphertext.key.clone()), InputError::from))
     }
-
-    /// The context of a plain envelope: all that the job pins and nothing else.
-    fn whole(&self) -> EncryptionContext {
-        // What a manifest holds fits: names and values are short and few.
-        EncryptionContext::new(self.pinned.clone()).unwrap_or_default()
-    }
 }
 
 const fn policy(format: Format) -> Policy {
@@ -331,6 +365,12 @@ const fn policy(format: Format) -> Policy {
     }
 }
 
+/// Longest encrypted data key that KMS takes, in bytes (KMS API, Decrypt).
+const MAX_CIPHERTEXT_BLOB: usize = 6144;
+
+/// How many times as much memory a header takes once it is parsed.
+const PARSED: usize = 32;
+
 /// Most plaintext opened at once, in bytes, before it is worked on; a longer
 /// frame is opened whole.
 const PIECE: usize = 256 << 10;
@@ -347,7 +387,7 @@ pub async fn open_value(
     ciphertext: &[u8],
 ) -> Result<SecretBuf, InputError> {
     let Source::Whole(spec) = &input.source else { return Err(InputError::NoHeader) };
-    let context = job.context(spec);
+    let context = job.context(spec)?;
     let mut plaintext = SecretBuf::new();
     match spec.format {
         Format::AwsEncryptionSdk { .. } => {
@@ -361,9 +401,9 @@ pub async fn open_value(
         Format::PlainEnvelope => {
             let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
-            let pinned = context.whole();
-            let key = keys.decrypt(&spec.key, &pinned, header.encrypted_data_key()).await?;
-            let opener = plain::Opener::new(header, &key, &pinned)?;
+            let pinned = &context.pinned;
+            let key = keys.decrypt(&spec.key, pinned, header.encrypted_data_key()).await?;
+            let opener = plain::Opener::new(header, &key, pinned)?;
             opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
         }
     }

@@ -17,6 +17,7 @@ use crate::manifest::{
     ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
     Recipients, Source, Template,
 };
+use crate::output::{PADDING, PADDING_KIND};
 use crate::shape::{Layout, MissingFields};
 
 /// A job with a caller's arguments in place.
@@ -64,7 +65,7 @@ pub enum JobError {
     RecipientNotListed,
     /// The input's digest is needed and not given, or not one.
     #[error(
-        "the job takes its input in the clear: input_sha256 must be the SHA-256 of it, 32 bytes"
+        "the job takes input that is not encrypted as a whole from callers that sign for it: input_sha256 must be the SHA-256 of it, 32 bytes"
     )]
     MissingDigest,
     /// The arguments make an encryption context unfit.
@@ -160,13 +161,15 @@ impl<'m> BoundJob<'m> {
     }
 
     /// The context that a ciphertext must have, with the arguments in place.
-    #[must_use]
-    pub fn context(&self, ciphertext: &'m Ciphertext) -> BoundContext<'m> {
-        BoundContext {
+    ///
+    /// # Errors
+    /// [`ContextError`] when they make it too long.
+    pub fn context(&self, ciphertext: &'m Ciphertext) -> Result<BoundContext<'m>, ContextError> {
+        Ok(BoundContext {
             ciphertext,
-            pinned: fill(&ciphertext.context, &self.args),
-            required: fill(&ciphertext.required_context, &self.args),
-        }
+            pinned: EncryptionContext::new(fill(&ciphertext.context, &self.args))?,
+            required: EncryptionContext::new(fill(&ciphertext.required_context, &self.args))?,
+        })
     }
 
     /// The KMS keys that it uses, each once, in order.
@@ -197,9 +200,9 @@ pub struct BoundContext<'m> {
     /// Its format and key.
     pub ciphertext: &'m Ciphertext,
     /// What its encryption context must hold, with these values.
-    pub pinned: BTreeMap<String, String>,
+    pub pinned: EncryptionContext,
     /// What it need not hold and is bound to all the same.
-    pub required: BTreeMap<String, String>,
+    pub required: EncryptionContext,
 }
 
 fn fill(
@@ -284,21 +287,16 @@ fn check_args(
     Ok(())
 }
 
-/// Where the input comes in the clear, whoever signs the request has to sign
-/// for the input as well.
+/// Where the input, or part of it, comes in the clear, whoever signs the request
+/// has to sign for the input as well.
 fn check_digest(job: &Job, run: &Run) -> Result<Option<[u8; 32]>, JobError> {
-    let clear = job.inputs.iter().any(|input| matches!(input.source, Source::Clear));
+    let composed = job.inputs.iter().any(|input| !matches!(input.source, Source::Whole(_)));
     match &run.input_sha256 {
-        None if clear && !job.callers.is_empty() => Err(JobError::MissingDigest),
+        None if composed && !job.callers.is_empty() => Err(JobError::MissingDigest),
         None => Ok(None),
         Some(digest) => digest.as_slice().try_into().map(Some).map_err(|_| JobError::MissingDigest),
     }
 }
-
-/// The entry of an encryption context that says that the plaintext is padded,
-/// and how (ISO/IEC 7816-4).
-const PADDING: &str = "strongroom-padding";
-const PADDING_KIND: &str = "iso7816-4";
 
 #[cfg(test)]
 mod tests;

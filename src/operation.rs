@@ -242,7 +242,8 @@ impl Operation {
         match &self.0 {
             Work::Aggregate(_, aggregator, _) => aggregator.memory(),
             Work::Join { join, .. } => join.memory(),
-            Work::Fields(_) | Work::PassOn | Work::Match(..) | Work::Sign(_) => 0,
+            Work::Sign(sign) => sign.memory(),
+            Work::Fields(_) | Work::PassOn | Work::Match(..) => 0,
         }
     }
 

@@ -141,6 +141,12 @@ impl Output {
         Ok(out)
     }
 
+    /// Whether its length is hidden.
+    #[must_use]
+    pub const fn is_padded(&self) -> bool {
+        self.padder.is_some() || self.padding.is_some()
+    }
+
     /// Bytes of memory that it holds.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -192,3 +198,10 @@ fn padder(pad_to: Option<usize>) -> Result<Option<Padder>, PaddingError> {
     let padder = |pad_to| Padder::new(u64::try_from(pad_to).unwrap_or(u64::MAX));
     pad_to.map(padder).transpose()
 }
+
+/// The entry of an encryption context that says that the plaintext is padded,
+/// and how (ISO/IEC 7816-4).
+pub const PADDING: &str = "strongroom-padding";
+
+/// The only value of [`PADDING`].
+pub const PADDING_KIND: &str = "iso7816-4";

@@ -1,11 +1,12 @@
 //! One request, from its header to its answer.
 //!
 //! [`run`] reads as design.md draws it: each step takes the value of the one
-//! before, so the order cannot be got wrong. Plaintext exists only in [`pump`],
+//! before, so the order cannot be got wrong. Plaintext exists only in [`flow`],
 //! in two buffers that are erased.
 
 mod flow;
 mod material;
+mod output;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,9 +14,7 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use serde_bytes::ByteBuf;
-use strongroom_envelope::esdk::Signer;
-use strongroom_envelope::receipt::Receipt;
-use strongroom_envelope::seal::{Binding, Setup};
+use strongroom_envelope::name::name_or_digest;
 use strongroom_wire::{
     Call, FrameKind, Outcome, Payload, Request, RequestId, Response, Run, Status, Trailer,
 };
@@ -23,10 +22,10 @@ use tracing::{debug, info};
 
 use crate::connection::Connection;
 use crate::error::RequestError;
-use crate::job::{BoundJob, BoundKms, BoundOutput};
+use crate::job::BoundJob;
 use crate::keys::credentials::CredentialState;
+use crate::manifest::Manifest;
 use crate::operation::Operation;
-use crate::output::{FieldSealer, NewKey, Output};
 use crate::server::Service;
 use flow::Flow;
 
@@ -42,12 +41,21 @@ pub async fn answer(
 ) -> Result<(), RequestError> {
     let limit = service.manifest().limits.request_deadline;
     let asked = request.deadline_ms.map_or(limit, Duration::from_millis);
-    if matches!(request.call, Call::Run(_) | Call::Signed(_)) {
-        conn.expect_body();
-    }
+    conn.expect_bodies(bodies(service.manifest(), &request.call));
     let work = call(service, conn, request);
     let caught = tokio::time::timeout(asked.min(limit), catching(work)).await;
     caught.map_err(|_| RequestError::Deadline)?
+}
+
+/// The bodies behind a request: as many as its job takes, whether or not it may
+/// run, so that a refusal leaves the connection at the next request.
+fn bodies(manifest: &Manifest, call: &Call) -> usize {
+    let of = |run: &Run| manifest.jobs.get(run.job.as_str()).map_or(1, |job| job.inputs.len());
+    match call {
+        Call::Run(run) => of(run),
+        Call::Signed(signed) => signed.run().map_or(1, |run| of(&run)),
+        Call::Attest(_) | Call::Credentials(_) | Call::Status {} => 0,
+    }
 }
 
 async fn call(
@@ -93,7 +101,6 @@ async fn run(
     service.refuse_debug()?;
     let job = BoundJob::bind(service.manifest(), asked, caller)?;
     let Some((last, before)) = job.inputs().split_last() else { return Err(RequestError::Panic) };
-    conn.expect_more_bodies(before.len());
     let request_digest = *conn.request_digest();
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;
@@ -107,79 +114,26 @@ async fn run(
         flow.next_input()?;
     }
     let (opening, name) = flow.begin(&job, last).await?;
-    names.extend(name);
+    let digest = job.input_digest().filter(|_| before.is_empty());
+    names.extend(name_or_digest(&name, digest));
     let mut header = Vec::new();
-    let mut output = open_output(service, id, &job, &names, &mut header).await?;
+    let mut output = output::open(service, id, &job, &names, &mut header).await?;
     debug!(job = job.name().as_str(), "opened");
     respond(flow.conn(), id, Outcome::Run { protect: output.protects() })?;
     flow.put(header);
-    flow.pass(opening, Some(&mut output)).await?;
+    // What has left cannot be taken back: not before the input is known to be the
+    // caller's, and not in pieces that tell of a length that is to be hidden.
+    let held = job.input_digest().is_some() || output.is_padded();
+    flow.pass(opening, Some(&mut output).filter(|_| !held)).await?;
     flow.check_input(job.input_digest())?;
     let passed = flow.finish(output).await?;
-    let receipt = service.receipts().issue(Receipt {
-        request_id: id.0,
-        request_digest,
-        job: job.name().to_string(),
-        manifest: service.manifest().digest,
-        keys: job.keys(service.manifest()),
-        inputs: passed.inputs,
-        result: passed.result,
-        counter: 0,
-        time_ms: 0,
-        caller: job.caller().map(str::to_owned),
-        records: passed.tally.and_then(|tally| tally.records),
-        dropped: passed.tally.map(|tally| tally.dropped),
-    })?;
+    let receipt = service.receipts().issue(passed.receipt(service, &job, id, request_digest))?;
     Ok(Trailer {
         bytes: passed.bytes,
         records: passed.tally.and_then(|tally| tally.records),
         dropped: passed.tally.map(|tally| tally.dropped).filter(|dropped| *dropped > 0),
         receipt: Some(ByteBuf::from(receipt)),
     })
-}
-
-async fn open_output(
-    service: &Service,
-    id: RequestId,
-    job: &BoundJob<'_>,
-    input: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<Output, RequestError> {
-    match job.output() {
-        BoundOutput::None => Ok(Output::clear()),
-        BoundOutput::Kms(kms) => kms_output(service, kms, out).await,
-        BoundOutput::Fields(layout, kms) => {
-            let (key, encrypted) = service.keys().generate(kms.key, &kms.context).await?;
-            let layout = layout.clone();
-            let sealer = FieldSealer::new(layout, key, encrypted, kms.context.clone(), kms.frame);
-            Ok(Output::fields(sealer))
-        }
-        BoundOutput::Seal { to, nonce, pad_to } => {
-            let nonce = nonce.as_deref();
-            let (job, args) = (job.name().as_str(), job.args());
-            let padded = pad_to.is_some();
-            let binding = Binding { request_id: id.0, job, args, input, nonce, padded };
-            let setup = Setup::new(to, &binding).map_err(crate::output::OutputError::from)?;
-            let document = service.keys().attest(nonce, Some(&setup.user_data())).await?;
-            Ok(Output::seal(setup, &document, *pad_to, out)?)
-        }
-    }
-}
-
-async fn kms_output(
-    service: &Service,
-    kms: &BoundKms<'_>,
-    out: &mut Vec<u8>,
-) -> Result<Output, RequestError> {
-    let signer = match kms.signed {
-        // Made first: KMS is given its verification key with the context.
-        true => Some(Signer::new(&kms.context).map_err(crate::output::OutputError::from)?),
-        false => None,
-    };
-    let context = signer.as_ref().map_or(&kms.context, Signer::encryption_context);
-    let (key, encrypted) = service.keys().generate(kms.key, context).await?;
-    let new = NewKey { key: &key, encrypted, context: &kms.context, signer, frame: kms.frame };
-    Ok(Output::kms(new, kms.pad_to, out)?)
 }
 
 fn respond(conn: &mut Connection, id: RequestId, outcome: Outcome) -> Result<(), RequestError> {

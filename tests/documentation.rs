@@ -26,5 +26,7 @@ mod examples;
 mod fragments;
 #[path = "service/house.rs"]
 mod house;
+#[path = "documentation/links.rs"]
+mod links;
 #[path = "documentation/python.rs"]
 mod python;

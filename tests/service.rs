@@ -23,6 +23,8 @@ mod workshop;
 mod bad_input;
 #[path = "service/callers.rs"]
 mod callers;
+#[path = "service/client_api.rs"]
+mod client_api;
 #[path = "service/clock.rs"]
 mod clock;
 #[path = "service/connections.rs"]
@@ -35,12 +37,20 @@ mod fields;
 mod formats;
 #[path = "service/hostile_parent.rs"]
 mod hostile_parent;
+#[path = "service/joins.rs"]
+mod joins;
 #[path = "service/kms_faults.rs"]
 mod kms_faults;
 #[path = "service/main_job.rs"]
 mod main_job;
 #[path = "service/matching.rs"]
 mod matching;
+#[path = "service/memory.rs"]
+mod memory;
+#[path = "service/numbers.rs"]
+mod numbers;
+#[path = "service/outputs.rs"]
+mod outputs;
 #[path = "service/receipts.rs"]
 mod receipts;
 #[path = "service/review.rs"]
@@ -49,3 +59,5 @@ mod review;
 mod signing;
 #[path = "service/tokens.rs"]
 mod tokens;
+#[path = "service/trust.rs"]
+mod trust;

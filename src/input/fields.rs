@@ -4,14 +4,15 @@
 //! need, then, when KMS has decrypted those that were not known yet, to open
 //! them. A data key costs one call to KMS however many fields are under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use strongroom_envelope::esdk::{self, EncryptionContext, Header};
+use strongroom_envelope::esdk::{self, ContextError, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
-use super::{InputError, policy};
+use super::{Held, InputError, Unpad, policy};
 use crate::job::{BoundContext, BoundJob};
 use crate::keys::Keys;
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
@@ -34,8 +35,9 @@ pub struct Fields<'m> {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Wrapped {
     key: KeyArn,
-    /// The encryption context as KMS is given it, encoded.
-    context: Vec<u8>,
+    /// The encryption context as KMS is given it, encoded; shared by the data keys
+    /// of one ciphertext.
+    context: Arc<[u8]>,
     /// KMS's `CiphertextBlob`.
     encrypted: Vec<u8>,
 }
@@ -48,9 +50,9 @@ struct Seeker<'m> {
     contexts: Vec<BoundContext<'m>>,
     limits: Limits,
     known: DataKeys,
-    wanted: BTreeMap<Wrapped, EncryptionContext>,
+    wanted: BTreeSet<Wrapped>,
     /// Of the record at hand.
-    found: Vec<(Wrapped, EncryptionContext)>,
+    found: Vec<Wrapped>,
 }
 
 impl<'m> Fields<'m> {
@@ -59,7 +61,7 @@ impl<'m> Fields<'m> {
         input: &'m Input,
         ciphertexts: &'m BTreeMap<FieldPath, Ciphertext>,
         limits: &Limits,
-    ) -> Self {
+    ) -> Result<Self, ContextError> {
         let layout = Layout {
             shape: input.shape,
             fields: ciphertexts.keys().cloned().collect(),
@@ -70,15 +72,15 @@ impl<'m> Fields<'m> {
         };
         // The second look judges; the first only skips what the second refuses.
         let seeking = Records::new(Layout { bad_records: BadRecords::Drop, ..layout.clone() });
-        let contexts = ciphertexts.values().map(|ciphertext| job.context(ciphertext)).collect();
+        let contexts = ciphertexts.values().map(|ciphertext| job.context(ciphertext));
         let seeker = Seeker {
-            contexts,
+            contexts: contexts.collect::<Result<_, _>>()?,
             limits: limits.clone(),
             known: DataKeys::new(),
-            wanted: BTreeMap::new(),
+            wanted: BTreeSet::new(),
             found: Vec::new(),
         };
-        Self { seeking, seeker, opening: Records::new(layout), scratch: SecretBuf::new() }
+        Ok(Self { seeking, seeker, opening: Records::new(layout), scratch: SecretBuf::new() })
     }
 
     /// Opens the fields of the whole records at the front of `input`; how many
@@ -89,14 +91,18 @@ impl<'m> Fields<'m> {
         input: &[u8],
         at_end: bool,
         plaintext: &mut SecretBuf,
+        memory: &mut Held<'_>,
     ) -> Result<usize, InputError> {
         let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
+        // KMS may take its time: what is kept for it counts from here.
+        memory.hold(self.memory())?;
         if self.seeker.known.len().saturating_add(self.seeker.wanted.len())
             > self.seeker.limits.max_data_keys
         {
             return Err(InputError::TooManyDataKeys(self.seeker.limits.max_data_keys));
         }
-        while let Some((wrapped, context)) = self.seeker.wanted.pop_first() {
+        while let Some(wrapped) = self.seeker.wanted.pop_first() {
+            let context = EncryptionContext::decode(&wrapped.context)?;
             let key = match keys.decrypt(&wrapped.key, &context, &wrapped.encrypted).await {
                 Ok(key) => Some(key),
                 // The records' fault, not the enclave's: theirs to answer for.
@@ -116,7 +122,7 @@ impl<'m> Fields<'m> {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let keys = self.seeker.known.keys();
+        let keys = self.seeker.known.keys().chain(&self.seeker.wanted);
         let size = |wrapped: &Wrapped| {
             wrapped.context.len().saturating_add(wrapped.encrypted.len()).saturating_add(PER_KEY)
         };
@@ -143,9 +149,11 @@ impl Visitor for Seeker<'_> {
     }
 
     fn end(&mut self) -> Result<(), (usize, FieldError)> {
-        for (wrapped, context) in self.found.drain(..) {
-            if !self.known.contains_key(&wrapped) {
-                self.wanted.insert(wrapped, context);
+        for wrapped in self.found.drain(..) {
+            // One more than may be is enough to refuse the request.
+            let room = self.known.len().saturating_add(self.wanted.len());
+            if room <= self.limits.max_data_keys && !self.known.contains_key(&wrapped) {
+                self.wanted.insert(wrapped);
             }
         }
         Ok(())
@@ -171,10 +179,12 @@ impl Visitor for FieldOpener<'_, '_> {
         let candidates = ciphertext.wrapped(context)?;
         let key = candidates
             .iter()
-            .find_map(|(wrapped, _)| self.seeker.known.get(wrapped).and_then(Option::as_ref));
+            .find_map(|wrapped| self.seeker.known.get(wrapped).and_then(Option::as_ref));
         let key = key.ok_or(FieldError::NotOpened)?;
         self.scratch.clear();
         ciphertext.open(key, context, self.scratch)?;
+        // It becomes part of a text.
+        str::from_utf8(self.scratch.expose()).map_err(|_| FieldError::NotUtf8)?;
         new.extend_from_slice(self.scratch.expose());
         Ok(Edit::Text)
     }
@@ -218,27 +228,23 @@ impl FieldCiphertext {
     }
 
     /// The data keys that open it, any of them.
-    fn wrapped(
-        &self,
-        context: &BoundContext<'_>,
-    ) -> Result<Vec<(Wrapped, EncryptionContext)>, FieldError> {
+    fn wrapped(&self, context: &BoundContext<'_>) -> Result<Vec<Wrapped>, FieldError> {
         let key = &context.ciphertext.key;
-        let wrapped = |encrypted: &[u8], context: &EncryptionContext| {
-            let encoded = context.encode().map_err(|_| FieldError::OtherContext)?;
-            let wrapped =
-                Wrapped { key: key.clone(), context: encoded, encrypted: encrypted.to_vec() };
-            Ok((wrapped, context.clone()))
-        };
-        match self {
+        let (context, encrypted): (&EncryptionContext, Vec<&[u8]>) = match self {
             Self::Message(header, _) => {
                 let candidates = context.candidates(header).map_err(|_| FieldError::OtherKey)?;
-                let full = header.encryption_context();
-                candidates.into_iter().map(|edk| wrapped(&edk.ciphertext, full)).collect()
+                let encrypted = candidates.into_iter().map(|edk| edk.ciphertext.as_slice());
+                (header.encryption_context(), encrypted.collect())
             }
-            Self::Envelope(header, _) => {
-                Ok(vec![wrapped(header.encrypted_data_key(), &context.whole())?])
-            }
-        }
+            Self::Envelope(header, _) => (&context.pinned, vec![header.encrypted_data_key()]),
+        };
+        let context: Arc<[u8]> = context.encode().map_err(|_| FieldError::OtherContext)?.into();
+        let wrapped = |encrypted: &[u8]| Wrapped {
+            key: key.clone(),
+            context: Arc::clone(&context),
+            encrypted: encrypted.to_vec(),
+        };
+        Ok(encrypted.into_iter().map(wrapped).collect())
     }
 
     fn open(
@@ -249,32 +255,43 @@ impl FieldCiphertext {
     ) -> Result<(), FieldError> {
         match self {
             Self::Message(header, body) => open_message(header, key, &body, out),
-            Self::Envelope(header, body) => plain::Opener::new(header, key, &context.whole())
-                .and_then(|opener| opener.finish(&body, out)),
+            Self::Envelope(header, body) => plain::Opener::new(header, key, &context.pinned)
+                .and_then(|opener| opener.finish(&body, out))
+                .map_err(InputError::from),
         }
         .map_err(|_| FieldError::NotOpened)
     }
 }
 
+/// Opens a message that is there as a whole, without its padding.
 pub(super) fn open_message(
     header: Header,
     key: &DataKey,
     body: &[u8],
     out: &mut SecretBuf,
-) -> Result<(), esdk::DecryptFailed> {
+) -> Result<(), InputError> {
+    let mut unpad = Unpad::of(header.encryption_context());
     let mut opener = esdk::Opener::new(header, key)?;
     let mut rest = body;
     loop {
-        let used = opener.open(rest, out, usize::MAX)?;
+        let used = match &mut unpad {
+            Some(unpad) => {
+                let used = opener.open(rest, unpad.padded(), usize::MAX)?;
+                unpad.take(out);
+                used
+            }
+            None => opener.open(rest, out, usize::MAX)?,
+        };
         rest = rest.get(used..).unwrap_or_default();
         if used == 0 {
             break;
         }
     }
-    match rest.is_empty() {
-        true => opener.finish(),
-        false => Err(esdk::DecryptFailed),
+    if !rest.is_empty() {
+        return Err(esdk::DecryptFailed.into());
     }
+    opener.finish()?;
+    Ok(unpad.map_or(Ok(()), Unpad::finish)?)
 }
 
 /// Bytes that a known data key takes beside its context and ciphertext.

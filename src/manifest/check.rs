@@ -3,6 +3,8 @@
 //! Whatever would let data out by oversight is refused here, each with what
 //! would be right instead. What may leave at all is in [`leave`].
 
+mod args;
+mod crossing;
 mod input;
 mod leave;
 mod limits;
@@ -53,6 +55,8 @@ pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest,
             "a manifest without jobs can do nothing; add a [[job]]",
         ));
     }
+    let jobs = jobs.into_values().map(|job| (job.name.clone(), job)).collect();
+    crossing::check(&jobs)?;
     Ok(Manifest {
         memory_mib: raw.enclave.memory_mib,
         allow_debug: raw.enclave.allow_debug,
@@ -61,7 +65,7 @@ pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest,
         kms: Kms { region, proxy_cid: raw.kms.proxy.cid, proxy_port: raw.kms.proxy.port },
         secrets,
         callers,
-        jobs: jobs.into_values().map(|job| (job.name.clone(), job)).collect(),
+        jobs,
         digest,
     })
 }

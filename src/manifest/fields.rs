@@ -160,8 +160,9 @@ pub enum MaskRule {
     Email,
     /// The year of a date that begins with it (`2026-11-24…`, RFC 3339).
     YearOfDate,
-    /// The range of this width that a number lies in, as `20-29` for 10: for
-    /// whole numbers; a fraction is cut off.
+    /// The range of this width that a number lies in: `20-29` for 25 and a width
+    /// of 10, `-10 to -1` for -3. A fraction is rounded down; an exponent is no
+    /// number here.
     Generalise(u32),
     /// Unchanged.
     Keep,

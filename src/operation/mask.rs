@@ -115,11 +115,18 @@ fn email(value: &str, out: &mut SecretBuf) {
 fn year(value: &str) -> Result<&str, FieldError> {
     let (year, rest) = value.split_at_checked(4).ok_or(FieldError::NotADate)?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let month = |text: &str| digits(text) && ("01"..="12").contains(&text);
+    let day = |text: &str| digits(text) && ("01"..="31").contains(&text);
     let basic = || {
-        let (month, day) = rest.split_at_checked(2).filter(|_| rest.len() == 4 && digits(rest))?;
-        Some(("01"..="12").contains(&month) && ("01"..="31").contains(&day))
+        let (m, d) = rest.split_at_checked(2).filter(|_| rest.len() == 4)?;
+        Some(month(m) && day(d))
     };
-    if digits(year) && (rest.starts_with('-') || basic() == Some(true)) {
+    // `-MM`, and then nothing or another hyphen: a card number has four digits.
+    let extended = || {
+        let (m, behind) = rest.strip_prefix('-')?.split_at_checked(2)?;
+        Some(month(m) && (behind.is_empty() || behind.starts_with('-')))
+    };
+    if digits(year) && (extended() == Some(true) || basic() == Some(true)) {
         Ok(year)
     } else {
         Err(FieldError::NotADate)

@@ -40,6 +40,13 @@ impl Sign {
         })
     }
 
+    pub(super) fn memory(&self) -> usize {
+        match &self.0 {
+            State::Message(signer) => signer.memory(),
+            State::Digest(_, digest) => digest.capacity(),
+        }
+    }
+
     pub(super) fn process(&mut self, input: &mut SecretBuf) -> Result<(), SignError> {
         match &mut self.0 {
             State::Message(signer) => signer.update(input.expose())?,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, Sealer};
 use strongroom_envelope::{DataKey, SecretBuf};
 
-use super::OutputError;
+use super::{OutputError, padder};
 use crate::shape::{Edit, FieldError, Kind, Layout, Records, Value, Visitor};
 
 /// Encrypts the fields of a layout.
@@ -25,6 +25,7 @@ struct Fields {
     encrypted: [EncryptedDataKey; 1],
     context: EncryptionContext,
     frame: FrameLen,
+    pad_to: Option<usize>,
 }
 
 impl FieldSealer {
@@ -36,10 +37,11 @@ impl FieldSealer {
         encrypted: EncryptedDataKey,
         context: EncryptionContext,
         frame: FrameLen,
+        pad_to: Option<usize>,
     ) -> Self {
         Self {
             records: Records::new(layout),
-            sealer: Fields { key, encrypted: [encrypted], context, frame },
+            sealer: Fields { key, encrypted: [encrypted], context, frame, pad_to },
             pending: SecretBuf::new(),
             written: SecretBuf::new(),
         }
@@ -90,14 +92,24 @@ impl Visitor for Fields {
             Kind::Number | Kind::Bool | Kind::Nested => return Err(FieldError::NotACiphertext),
         }
         let mut message = Vec::new();
-        let sealed =
-            Sealer::new(&self.key, &self.context, &self.encrypted, self.frame, &mut message)
-                .and_then(|mut sealer| {
-                    sealer.seal(value.text, &mut message)?;
-                    sealer.finish(&mut message)
-                });
-        sealed.map_err(|_| FieldError::NotEncrypted)?;
+        self.message(value.text, &mut message).map_err(|_| FieldError::NotEncrypted)?;
         new.extend_from_slice(STANDARD.encode(&message).as_bytes());
         Ok(Edit::Text)
+    }
+}
+
+impl Fields {
+    fn message(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), OutputError> {
+        let mut sealer = Sealer::new(&self.key, &self.context, &self.encrypted, self.frame, out)?;
+        sealer.seal(text, out)?;
+        if let Some(mut padder) = padder(self.pad_to)? {
+            padder.count(u64::try_from(text.len()).unwrap_or(u64::MAX));
+            let (mut padding, mut piece) = (padder.finish(), SecretBuf::new());
+            while padding.emit(&mut piece) > 0 {
+                sealer.seal(piece.expose(), out)?;
+                piece.clear();
+            }
+        }
+        Ok(sealer.finish(out)?)
     }
 }

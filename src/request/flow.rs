@@ -3,11 +3,13 @@
 //! Plaintext exists only here, in two buffers that are erased.
 
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::receipt::Receipt;
+use strongroom_wire::RequestId;
 
 use crate::budget::Share;
 use crate::connection::{Body, Connection, ConnectionError};
 use crate::error::RequestError;
-use crate::input::{Incoming, Opening};
+use crate::input::{Held, Incoming, Opening};
 use crate::job::BoundJob;
 use crate::manifest::Input;
 use crate::operation::{Operation, Tally};
@@ -40,6 +42,32 @@ pub(super) struct Passed {
     pub(super) result: [u8; 32],
     /// Of operations on records.
     pub(super) tally: Option<Tally>,
+}
+
+impl Passed {
+    /// What the receipt says; its number and time are put in when it is issued.
+    pub(super) fn receipt(
+        &self,
+        service: &Service,
+        job: &BoundJob<'_>,
+        id: RequestId,
+        request_digest: [u8; 32],
+    ) -> Receipt {
+        Receipt {
+            request_id: id.0,
+            request_digest,
+            job: job.name().to_string(),
+            manifest: service.manifest().digest,
+            keys: job.keys(service.manifest()),
+            inputs: self.inputs.clone(),
+            result: self.result,
+            counter: 0,
+            time_ms: 0,
+            caller: job.caller().map(str::to_owned),
+            records: self.tally.and_then(|tally| tally.records),
+            dropped: self.tally.map(|tally| tally.dropped),
+        }
+    }
 }
 
 impl<'s, 'c> Flow<'s, 'c> {
@@ -75,7 +103,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     }
 
     /// Takes one input through the operation. Without an output, what it gives
-    /// is kept: there is none before the last input.
+    /// is held until the end, within the memory that requests may have.
     pub(super) async fn pass(
         &mut self,
         mut opening: Opening<'_>,
@@ -83,18 +111,22 @@ impl<'s, 'c> Flow<'s, 'c> {
     ) -> Result<(), RequestError> {
         let keys = self.service.keys();
         loop {
-            let input = &mut self.incoming.bytes;
-            let opened = opening.open(keys, input, &mut self.plaintext).await?;
+            let others = self.held();
+            let mut memory = Held { share: &mut self.memory, others };
+            let (input, plaintext) = (&mut self.incoming.bytes, &mut self.plaintext);
+            let opened = opening.open(keys, input, plaintext, &mut memory).await?;
             self.operation.process(&mut self.plaintext, &mut self.result)?;
             self.send(output.as_deref_mut()).await?;
             let output = output.as_deref().map_or(0, Output::memory);
             self.hold(opening.memory().saturating_add(output))?;
-            self.out.clear();
             if !opened && self.incoming.read().await? == Body::End {
                 break;
             }
         }
-        let opened = opening.finish(keys, &mut self.incoming.bytes, &mut self.plaintext).await?;
+        let others = self.held();
+        let mut memory = Held { share: &mut self.memory, others };
+        let (input, plaintext) = (&mut self.incoming.bytes, &mut self.plaintext);
+        let opened = opening.finish(keys, input, plaintext, &mut memory).await?;
         self.opened = self.opened.or(opened);
         self.inputs.push(self.incoming.digest());
         Ok(())
@@ -127,17 +159,23 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.out = header;
     }
 
-    /// Ends the result.
+    /// Ends the result. One that is padded leaves in one go: where it is cut
+    /// would say how long it is without the padding.
     pub(super) async fn finish(mut self, mut output: Output) -> Result<Passed, RequestError> {
         // A stand-in: an operation is used up by its end.
         let operation = std::mem::replace(&mut self.operation, Operation::done());
         let tally = operation.finish(&mut self.plaintext, &mut self.result)?;
-        self.send(Some(&mut output)).await?;
-        self.out.clear();
-        while output.pad(&mut self.out)? {
-            self.send_out().await?;
+        if output.is_padded() {
+            output.protect(&self.result, &mut self.out)?;
+            self.result.clear();
+            while output.pad(&mut self.out)? {
+                self.hold(0)?;
+            }
+        } else {
+            self.send(Some(&mut output)).await?;
         }
         output.finish(&mut self.out)?;
+        self.hold(0)?;
         self.send_out().await?;
         let tally = match (tally, self.opened) {
             (Some(tally), Some(opened)) => {
@@ -160,6 +198,7 @@ impl<'s, 'c> Flow<'s, 'c> {
         self.sent = self.sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.incoming.conn.send_data(bytes).await?;
         self.result.clear();
+        self.out.clear();
         Ok(())
     }
 
@@ -174,14 +213,18 @@ impl<'s, 'c> Flow<'s, 'c> {
 
     /// Accounts for all that is held, `others` included.
     fn hold(&mut self, others: usize) -> Result<(), RequestError> {
+        let held = self.held().saturating_add(others);
+        Ok(self.memory.hold(held)?)
+    }
+
+    fn held(&self) -> usize {
         let held = [
             self.incoming.memory(),
             self.plaintext.capacity(),
             self.result.capacity(),
             self.out.capacity(),
             self.operation.memory(),
-            others,
         ];
-        Ok(self.memory.hold(held.iter().sum())?)
+        held.iter().sum()
     }
 }

@@ -50,11 +50,11 @@ async fn comparand(
     let bad = || JobError::BadComparand(spec.arg.clone());
     match &spec.form {
         MatchForm::Indexed { secret, rule, tenant: whose } => {
-            let key = token_key(service, secret).await?;
             let hex = given.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
             if !hex || given.len() != rule.bytes.saturating_mul(2) {
                 return Err(bad().into());
             }
+            let key = token_key(service, secret).await?;
             Ok(indexed(&key, rule, &tenant(job, whose.as_ref()), given.to_owned())?)
         }
         MatchForm::Encrypted => {

@@ -71,7 +71,8 @@ fn a_mask_that_masks_nothing_does_not_leave_in_the_clear() {
     };
     assert_refused(&job("pan = \"keep\"", "keep"), "nothing would be masked");
     parse(&job("pan = \"redact\"", "keep")).unwrap();
-    parse(&job("pan = \"keep\"", "drop")).unwrap();
+    assert_refused(&job("pan = \"keep\"", "drop"), "nothing would be masked");
+    parse(&job("pan = \"keep\", note = \"drop\"", "drop")).unwrap();
 }
 
 #[test]
@@ -201,6 +202,54 @@ fn an_argument_that_nothing_proves_is_refused() {
     parse(&job).unwrap();
     let tenant = job.replace("match =", "tenant = \"{who}\"\nmatch =");
     assert_refused(&tenant, "\"who\" is not used in input.context");
+}
+
+#[test]
+fn a_ciphertext_that_could_stand_in_the_place_of_another_field_is_refused() {
+    let job = |pan: &str, city: &str| {
+        format!(
+            "[[job]]\nname = \"x\"\noperation = \"mask\"\n\
+             input = {{ format = \"csv\", key = \"{KEY}\", fields = {{ \
+             pan = {{ context = {{ {pan} }} }}, city = {{ context = {{ {city} }} }} }} }}\n\
+             fields = {{ pan = \"last4\", city = \"keep\" }}\n{CLEAR}\n"
+        )
+    };
+    let purpose = "purpose = \"support\"";
+    let own = |field: &str| format!("{purpose}, field = \"{field}\"");
+    parse(&job(&own("pan"), &own("city"))).unwrap();
+    let because = "either could be put in the other's place";
+    assert_refused(&job(purpose, purpose), because);
+    // What the one must have, the other may have.
+    assert_refused(&job(&own("pan"), purpose), because);
+}
+
+#[test]
+fn an_argument_that_only_some_encrypted_fields_prove_labels_no_tokens() {
+    let job = |name: &str| {
+        format!(
+            "[[job]]\nname = \"x\"\noperation = \"tokenize\"\nargs = [\"tenant\"]\n\
+             secret = \"s\"\ntenant = \"{{tenant}}\"\n\
+             input = {{ format = \"csv\", key = \"{KEY}\", fields = {{ \
+             pan = {{ context = {{ field = \"pan\", tenant = \"{{tenant}}\" }} }}, \
+             name = {{ context = {{ field = \"name\"{name} }} }} }} }}\n\
+             fields = {{ pan = \"last4\", name = {{ token = \"siv\" }} }}\n{CLEAR}\n"
+        )
+    };
+    parse(&job(", tenant = \"{tenant}\"")).unwrap();
+    assert_refused(&job(""), "would label what nothing proves");
+}
+
+#[test]
+fn fields_of_the_output_are_not_signed() {
+    let job = |more: &str| {
+        format!(
+            "[[job]]\nname = \"x\"\noperation = \"reencrypt\"\n{}\
+             output = {{ protect = \"kms\", key = \"{KEY}\", context = {{}}, fields = [\"pan\"]{more} }}\n",
+            input_with_fields("csv", "pan")
+        )
+    };
+    parse(&job("")).unwrap();
+    assert_refused(&job(", signed = true"), "cannot be signed");
 }
 
 const CLEAR: &str = "output = { protect = \"none\" }";

@@ -130,3 +130,37 @@ fn a_part_that_is_no_manifest_is_noticed() {
     let typo = completed("[[job]]\nname = \"x\"\noperation = \"maks\"\n");
     assert!(Manifest::parse(&typo).is_err());
 }
+
+#[test]
+fn the_limits_of_the_documentation_are_those_of_the_code() {
+    let page = crate::blocks::page("manifest.md");
+    let (_, table) = page.split_once("| key | default | most | what it bounds |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut keys = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, key, default, most, ..] = cells.as_slice() else { panic!("{row}") };
+        let limits = |value: &str| {
+            // Room for the longest frame and record.
+            let room = "max_in_flight_bytes = \"64GiB\"\n";
+            let room = if *key == "max_in_flight_bytes" { "" } else { room };
+            Manifest::parse(&completed(&format!("[limits]\n{room}{key} = {value}\n")))
+                .map(|manifest| format!("{:?}", manifest.limits))
+                .map_err(|error| error.to_string())
+        };
+        let room = "[limits]\nmax_in_flight_bytes = \"64GiB\"\n";
+        let room = if *key == "max_in_flight_bytes" { "" } else { room };
+        let unsaid = Manifest::parse(&completed(room)).unwrap().limits;
+        assert_eq!(limits(default).unwrap(), format!("{unsaid:?}"), "{key}");
+        if *most != "–" {
+            limits(most).unwrap();
+            let more = match most.strip_suffix("MiB\"") {
+                Some(number) => format!("{}1MiB\"", number),
+                None => format!("{most}0"),
+            };
+            assert!(limits(&more).unwrap_err().contains(key), "{key} = {more}");
+        }
+        keys += 1;
+    }
+    assert_eq!(keys, 10);
+}

@@ -153,6 +153,8 @@ async fn encrypted_fields_of_the_documentation_go_through_its_job_at_a_call_per_
     assert!(!records.contains("4111111111111111") && !records.contains("Ada"), "{records}");
     let (result, _) = house.run(&Job::new("mask-payments"), records.as_bytes()).await.unwrap();
     assert_eq!(String::from_utf8(result).unwrap(), named(PAGE, "fields result"));
+    let log = house.nitro.kms.audit_log();
+    assert_eq!(log.iter().filter(|asked| asked.operation == "Decrypt").count(), 2);
     // A field's ciphertext in another's place is none of it.
     let record: serde_json::Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
     let swapped = serde_json::json!({"id": 1, "pan": record["name"], "name": record["pan"]});

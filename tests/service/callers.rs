@@ -132,11 +132,13 @@ async fn a_signed_request_whose_input_was_put_in_place_by_another_gives_no_resul
     let (asked, sent) = (cast.house.acme().await, cast.house.acme().await);
     let request = cast.ann.run(&cast.house, "kept", ARGS, &asked);
     let answer = Line::to(&cast.house).await.ask(&request, &[&sent]).await;
+    assert!(answer.data.is_empty(), "something of another input was released");
     assert_eq!(answer.refusal().code, ErrorCode::InputMismatch);
     // Nor does an unsigned one that says what its input is.
     let honest = Run { job: "mask".into(), ..over("mask", ARGS, &asked) };
     let request = crate::raw::request(strongroom_wire::Call::Run(honest));
     let answer = Line::to(&cast.house).await.ask(&request, &[&sent]).await;
+    assert!(answer.data.is_empty(), "something of another input was released");
     assert_eq!(answer.refusal().code, ErrorCode::InputMismatch);
     let answer = Line::to(&cast.house).await.ask(&request, &[&asked]).await;
     assert_eq!(answer.whole(), MASKED.as_bytes());

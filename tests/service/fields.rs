@@ -17,7 +17,7 @@ use crate::workshop::{house, house_with, lines};
 fn jobs(format: &str, paths: [&str; 4], extra: &str) -> String {
     let [id, name, pan, email] = paths;
     let input = format!(
-        r#"input = {{ format = "{format}", key = "$customers"{extra}, fields = {{ "{name}" = {{ context = {{ column = "name", tenant = "{{tenant}}" }} }}, "{pan}" = {{ context = {{ column = "pan", tenant = "{{tenant}}" }} }}, "{email}" = {{ format = "plain-envelope", context = {{ column = "email", tenant = "{{tenant}}" }} }} }} }}"#
+        r#"input = {{ format = "{format}", key = "$customers"{extra}, fields = {{ "{name}" = {{ context = {{ purpose = "field", column = "name", tenant = "{{tenant}}" }} }}, "{pan}" = {{ context = {{ purpose = "field", column = "pan", tenant = "{{tenant}}" }} }}, "{email}" = {{ format = "plain-envelope", context = {{ purpose = "field", column = "email", tenant = "{{tenant}}" }} }} }} }}"#
     );
     format!(
         r#"
@@ -35,6 +35,14 @@ operation = "reencrypt"
 args = ["tenant"]
 {input}
 output = {{ protect = "kms", key = "$archive", context = {{ column = "any", tenant = "{{tenant}}" }}, fields = ["{email}", "{pan}", "{name}"] }}
+
+[[job]]
+name = "rekeyed"
+operation = "mask"
+args = ["tenant"]
+input = {{ format = "{format}", key = "$archive", fields = {{ "{email}" = {{ context = {{ column = "any", tenant = "{{tenant}}" }} }} }} }}
+fields = {{ "{id}" = "keep", "{email}" = "email" }}
+output = {{ protect = "none" }}
 "#
     )
 }
@@ -44,14 +52,14 @@ const CSV_PATHS: [&str; 4] = ["id", "name", "pan", "email"];
 
 /// A data key for a column, and how a producer encrypts a field under it.
 struct Column {
-    context: [(&'static str, &'static str); 2],
+    context: [(&'static str, &'static str); 3],
     key: DataKey,
     encrypted: EncryptedDataKey,
 }
 
 impl Column {
     async fn new(house: &House, column: &'static str) -> Self {
-        let context = [("column", column), ("tenant", "acme")];
+        let context = [("purpose", "field"), ("column", column), ("tenant", "acme")];
         let (key, encrypted) = house.data_key(&house.customers, &context).await;
         Self { context, key, encrypted }
     }
@@ -186,6 +194,10 @@ async fn fields_of_csv_rows_and_of_json_documents_are_opened_too() {
     };
     let input = format!("id,name,pan,email,note\n{}", lines(3, row));
     let output = people(&csv, "people", &input).await.unwrap();
+    let rekeyed = people(&csv, "rekey", &input).await.unwrap();
+    let again = people(&csv, "rekeyed", &rekeyed).await.unwrap();
+    assert_eq!(again, format!("id,email\n{}", lines(3, |id| format!("{id},***@b.example"))));
+    assert!(rekeyed.lines().skip(1).all(|row| row.ends_with(",other")), "{rekeyed}");
     assert_eq!(
         output,
         format!(
@@ -199,6 +211,10 @@ async fn fields_of_csv_rows_and_of_json_documents_are_opened_too() {
     let input = Value::from((0..3).map(|id| columns.person(id)).collect::<Vec<_>>());
     for text in [input.to_string(), serde_json::to_string_pretty(&input).unwrap()] {
         let output = people(&house, "people", &text).await.unwrap();
+        let rekeyed = people(&house, "rekey", &text).await.unwrap();
+        let again = people(&house, "rekeyed", &rekeyed).await.unwrap();
+        let again: Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again[2], json!({"id": 2, "email": "***@canary.example"}));
         let output: Value = serde_json::from_str(&output).unwrap();
         let person = |id| json!({"id": id, "name": "A.L.", "card": {"pan": format!("****{id:04}")}, "email": "***@canary.example"});
         assert_eq!(output, Value::from((0..3).map(person).collect::<Vec<_>>()));
@@ -210,6 +226,7 @@ fn bad_records(
     columns: &Columns,
     stranger: &Column,
     elsewhere: &str,
+    file: &[u8],
 ) -> Vec<(&'static str, Value)> {
     let with = |field: &str, value: Value| {
         let mut person = columns.person(7);
@@ -224,6 +241,7 @@ fn bad_records(
         ("another column's envelope", with("email", json!(columns.name.envelope("Ada")))),
         ("another tenant's message", with("name", json!(stranger.message("Eve")))),
         ("another key's message", with("name", json!(elsewhere))),
+        ("a whole file of the tenant", with("name", json!(STANDARD.encode(file)))),
         ("a changed message", with("name", json!(STANDARD.encode(&flipped)))),
         ("a cut message", with("name", json!(STANDARD.encode(&flipped[..flipped.len() - 9])))),
         ("text in the clear", with("name", json!("Ada Lovelace"))),
@@ -235,7 +253,7 @@ fn bad_records(
 }
 
 async fn stranger(house: &House) -> (Column, String) {
-    let context = [("column", "name"), ("tenant", "globex")];
+    let context = [("purpose", "field"), ("column", "name"), ("tenant", "globex")];
     let (key, encrypted) = house.data_key(&house.customers, &context).await;
     let name = Column::new(house, "name").await;
     let (key_there, there) = house.data_key(&house.archive, &name.context).await;
@@ -248,7 +266,7 @@ async fn a_field_that_does_not_belong_in_its_place_is_a_bad_record_and_the_error
     let house = house(&jobs("ndjson", JSON_PATHS, "")).await;
     let columns = Columns::new(&house).await;
     let (stranger, elsewhere) = stranger(&house).await;
-    for (what, bad) in bad_records(&columns, &stranger, &elsewhere) {
+    for (what, bad) in bad_records(&columns, &stranger, &elsewhere, &house.acme().await) {
         let input = lines(5, |id| match id {
             3 => bad.to_string(),
             id => columns.person(id).to_string(),
@@ -267,7 +285,7 @@ async fn bad_records_are_left_out_and_counted_where_the_job_says_so() {
     let house = house(&jobs("ndjson", JSON_PATHS, ", bad_records = \"drop\"")).await;
     let columns = Columns::new(&house).await;
     let (stranger, elsewhere) = stranger(&house).await;
-    let bad = bad_records(&columns, &stranger, &elsewhere);
+    let bad = bad_records(&columns, &stranger, &elsewhere, &house.acme().await);
     let mut input = columns.person(0).to_string() + "\n";
     bad.iter().for_each(|(_, record)| input += &format!("{record}\n"));
     input += "not json\n";
@@ -324,4 +342,55 @@ async fn what_is_null_or_empty_stays_so_and_what_comes_twice_is_opened_or_refuse
     let name = columns.name.message("Ada");
     let doubled = format!("{{\"name\":\"{name}\",\"name\":\"{name}\"}}\n");
     assert_eq!(people(&house, "people", &doubled).await, Err(ErrorCode::BadRecord));
+}
+
+#[tokio::test]
+async fn where_and_why_a_changed_field_does_not_open_is_not_told() {
+    let house = house(&jobs("ndjson", JSON_PATHS, "")).await;
+    let columns = Columns::new(&house).await;
+    let good = STANDARD.decode(columns.name.message("canary")).unwrap();
+    let (_, other) = house.data_key(&house.customers, &columns.name.context).await;
+    let keys = std::slice::from_ref(&other);
+    // Under a data key that the message does not commit to.
+    let mut bad = vec![seal(&columns.pan.key, keys, &columns.name.context, b"canary", 512)];
+    // From the encrypted data key on, as long as it is a message at all.
+    let key = good.windows(40).position(|w| w == &columns.name.encrypted.ciphertext[..40]).unwrap();
+    let lengths = key + columns.name.encrypted.ciphertext.len()..good.len() - 60;
+    for at in (key + 30..good.len()).filter(|at| !lengths.contains(at)).step_by(7) {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        bad.push(flipped);
+    }
+    let mut texts = std::collections::BTreeSet::new();
+    for message in &bad {
+        let record = json!({"name": STANDARD.encode(message)}).to_string();
+        let job = Job::new("people").arg("tenant", "acme");
+        let refused = house.refusal(&job, record.as_bytes()).await;
+        assert_eq!(refused.code, ErrorCode::BadRecord);
+        texts.insert(refused.message);
+    }
+    assert_eq!(texts.len(), 1, "the errors can be told apart: {texts:?}");
+    assert!(bad.len() > 10);
+}
+
+#[tokio::test]
+async fn manifests_in_which_one_ciphertext_could_stand_for_another_do_not_load() {
+    use strongroom::manifest::Manifest;
+    let [key, other] = [1, 2].map(|n| format!("arn:aws:kms:eu-west-1:111122223333:key/{n}"));
+    let load = |jobs: &str| {
+        let jobs = jobs.replace("$customers", &key).replace("$archive", &other);
+        Manifest::parse(&(crate::house::manifest(&key, &other) + &jobs))
+    };
+    let good = jobs("ndjson", JSON_PATHS, "");
+    load(&good).unwrap();
+    for (what, bad) in [
+        ("a field could be a whole file", good.replace("purpose = \"field\", ", "")),
+        (
+            "a field could be another",
+            good.replace("column = \"pan\", ", "").replace("column = \"name\", ", ""),
+        ),
+    ] {
+        assert_ne!(bad, good);
+        load(&bad).expect_err(what);
+    }
 }

@@ -83,6 +83,7 @@ async fn a_value_in_the_clear_is_compared_with_nothing() {
         assert_eq!(refused.code, ErrorCode::BadArgument, "{value}");
         assert!(!refused.message.contains("canary"));
     }
+    assert_eq!(house.nitro.kms.faults().count("Decrypt"), 0, "KMS was asked for a guess");
     let clear = STANDARD.encode("ada@canary.example");
     for (value, code) in [
         ("ada@canary.example", ErrorCode::BadArgument),

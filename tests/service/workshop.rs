@@ -52,7 +52,17 @@ pub async fn house_with(
     secrets: &[Wrapped],
     change: impl FnOnce(String) -> String,
 ) -> House {
-    let mut found = Foundation::laid(Plan::default()).await;
+    house_of(Plan::default(), jobs, secrets, change).await
+}
+
+/// As [`house_with`], where the plan is another one too.
+pub async fn house_of(
+    plan: Plan,
+    jobs: &str,
+    secrets: &[Wrapped],
+    change: impl FnOnce(String) -> String,
+) -> House {
+    let mut found = Foundation::laid(plan).await;
     let mut text = std::mem::take(&mut found.manifest);
     for secret in secrets {
         text.push_str(&wrap(&found, secret).await);

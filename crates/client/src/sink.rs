@@ -2,6 +2,7 @@
 //!
 //! Called by [`crate::connection::Incoming`] with what the service sends.
 
+use strongroom_envelope::name::name_or_digest;
 use strongroom_wire::{Outcome, Protect, Trailer};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
@@ -84,6 +85,8 @@ pub(crate) struct Unsealed<'a, W> {
     unsealer: Option<Unsealer<'a>>,
     /// Of the messages that are sent meanwhile.
     inputs: &'a [Notes],
+    /// SHA-256 that the request demands of the first.
+    digest: Option<[u8; 32]>,
     output: W,
     counters: &'a Counters,
     body: Body,
@@ -94,11 +97,12 @@ impl<'a, W> Unsealed<'a, W> {
     pub(crate) fn new(
         unsealer: Unsealer<'a>,
         inputs: &'a [Notes],
+        digest: Option<[u8; 32]>,
         output: W,
         counters: &'a Counters,
     ) -> Self {
         let unsealer = Some(unsealer);
-        Self { unsealer, inputs, output, counters, body: Body::new(), opened: None }
+        Self { unsealer, inputs, digest, output, counters, body: Body::new(), opened: None }
     }
 
     /// What came, once the call has succeeded.
@@ -114,8 +118,10 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
         }
         // A service answers only when it has read the header of each message.
         let mut ids = Vec::new();
-        for input in self.inputs {
-            ids.extend_from_slice(input.name.get().ok_or(SealedError::NoInput)?);
+        let digests = [self.digest, None];
+        for (input, digest) in self.inputs.iter().zip(&digests) {
+            let name = input.name.get().ok_or(SealedError::NoInput)?;
+            ids.extend_from_slice(&name_or_digest(name, digest.as_ref()));
         }
         if let Some(unsealer) = &mut self.unsealer {
             unsealer.expect_input(&ids);

@@ -233,6 +233,7 @@ fn info(binding: &Binding<'_>) -> [u8; 32] {
     input.extend(sized(binding.input));
     input.push(u8::from(binding.nonce.is_some()));
     input.extend(sized(binding.nonce.unwrap_or_default()));
+    input.push(u8::from(binding.padded));
     sha256(&input)
 }
 

@@ -34,6 +34,16 @@ pub fn name(start: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// What a sealed result calls an input of this name: an input without a name of
+/// its own is called by its SHA-256, where the request demands one.
+#[must_use]
+pub fn name_or_digest(name: &[u8], digest: Option<&[u8; 32]>) -> Vec<u8> {
+    match digest {
+        Some(digest) if name == UNNAMED => digest.to_vec(),
+        Some(_) | None => name.to_vec(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

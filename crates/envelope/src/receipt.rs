@@ -26,7 +26,7 @@
 //!   "v"         uint       1
 //!   "job"       text       the job that ran
 //!   "req"       bytes 16   the client's id for the request
-//!   "keys"      [text]     ARNs of the KMS keys used
+//!   "keys"      [text]     ARNs of the KMS keys that the job may use
 //!   "input"     [bytes 32] SHA-256 of each input's body as it arrived
 //!   "caller"    text       who signed the request; absent when nobody did
 //!   "digest"    bytes 32   SHA-256 of the request as it arrived

@@ -114,16 +114,19 @@ impl SecretBuf {
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.grow(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Appends one byte.
+    #[inline]
     pub fn push(&mut self, byte: u8) {
         self.extend_from_slice(&[byte]);
     }
 
     /// Appends `len` zero bytes and returns them, to be written in place.
+    #[inline]
     pub fn grow(&mut self, len: usize) -> &mut [u8] {
         self.reserve(len);
         let start = self.len;
@@ -133,11 +136,18 @@ impl SecretBuf {
 
     /// Makes room for `additional` more bytes; the old memory is erased when
     /// the bytes have to move.
+    #[inline]
     pub fn reserve(&mut self, additional: usize) {
         let needed = self.len.saturating_add(additional);
-        if needed <= self.bytes.len() {
-            return;
+        if needed > self.bytes.len() {
+            self.move_to(needed);
         }
+    }
+
+    /// Moves the bytes to memory for `needed` of them, or twice what there was.
+    #[cold]
+    #[inline(never)]
+    fn move_to(&mut self, needed: usize) {
         let mut grown = Self::with_capacity(needed.max(self.bytes.len().saturating_mul(2)));
         grown.len = self.len;
         grown.expose_mut().copy_from_slice(self.expose());

@@ -191,6 +191,15 @@ enum Message {
 }
 
 impl MessageSigner {
+    /// Bytes of memory that it holds of the message.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        match &self.message {
+            Message::Whole { held, .. } => held.capacity(),
+            Message::Hashed(_) | Message::TooLong => 0,
+        }
+    }
+
     /// Takes the next part of the message.
     ///
     /// # Errors

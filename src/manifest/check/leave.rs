@@ -3,21 +3,26 @@
 use std::collections::BTreeSet;
 
 use crate::manifest::class::Class;
-use crate::manifest::fields::{FieldPath, FieldRule, MaskRule, UnknownFields};
-use crate::manifest::operations::{MatchForm, OperationSpec};
-use crate::manifest::{Ciphertext, Job, ManifestError, OutputSpec, Source, Template};
+use crate::manifest::fields::{FieldPath, FieldRule, MaskRule};
+use crate::manifest::operations::OperationSpec;
+use crate::manifest::{Job, KmsOutput, ManifestError, OutputSpec, Recipients, Source};
 
 impl Job {
     /// Refuses an output that lets more leave than the operation's class allows.
     pub(super) fn check_leaving(&self) -> Result<(), ManifestError> {
-        if let OutputSpec::Fields(fields, _) = &self.output {
-            return self.check_fields_leaving(fields);
+        if let OutputSpec::Fields(fields, kms) = &self.output {
+            return self.check_fields_leaving(fields, kms);
         }
-        if !matches!(self.output, OutputSpec::None) {
-            return Ok(());
-        }
+        let anyone = match &self.output {
+            OutputSpec::None => false,
+            // The parent can name itself.
+            OutputSpec::Seal { to: Recipients::Any, .. } => true,
+            OutputSpec::Kms(_) | OutputSpec::Fields(..) | OutputSpec::Seal { .. } => return Ok(()),
+        };
         let refuse = |place: &str, problem: &str| Err(ManifestError::value(place, problem));
         match self.operation.class() {
+            // Said in so many words.
+            Class::Plaintext | Class::Reduced if anyone => Ok(()),
             Class::Plaintext => {
                 let verb = self.operation.verb();
                 let problem = format!(
@@ -27,12 +32,12 @@ impl Job {
             }
             Class::Reduced if self.masks_nothing() => refuse(
                 "fields",
-                "nothing would be masked, and protect = \"none\" would hand the parent the plaintext",
+                "nothing would be masked, and protect = \"none\" would hand the parent the plaintext: give a rule other than keep, if only drop, to at least one field",
             ),
             Class::Numbers => match self.min_group_size() {
                 Some(size) if size < MIN_GROUP_IN_CLEAR => refuse(
                     "min_group_size",
-                    "with protect = \"none\" a group must have at least 5 records: numbers about fewer come close to the records themselves",
+                    "with protect = \"none\", or sealed to \"any\", a group must have at least 5 records: numbers about fewer come close to the records themselves",
                 ),
                 Some(_) | None => Ok(()),
             },
@@ -44,8 +49,17 @@ impl Job {
 
     /// Fields that are opened and encrypted anew in place; the rest was in the
     /// clear before.
-    fn check_fields_leaving(&self, fields: &BTreeSet<FieldPath>) -> Result<(), ManifestError> {
+    fn check_fields_leaving(
+        &self,
+        fields: &BTreeSet<FieldPath>,
+        kms: &KmsOutput,
+    ) -> Result<(), ManifestError> {
         let refuse = |problem: &str| Err(ManifestError::value("output.fields", problem));
+        if kms.signed {
+            return refuse(
+                "cannot be signed: each signature has a key of its own, and KMS would have to be asked for each",
+            );
+        }
         if !matches!(self.operation, OperationSpec::Reencrypt) {
             return refuse(
                 "is for reencrypt: the other operations leave nothing to encrypt in place",
@@ -66,8 +80,11 @@ impl Job {
 
     fn masks_nothing(&self) -> bool {
         let OperationSpec::Fields(spec) = &self.operation else { return false };
-        spec.unknown == UnknownFields::Keep
-            && spec.rules.values().all(|rule| *rule == FieldRule::Mask(MaskRule::Keep))
+        // A range of one number is the number.
+        let kept = |rule: &FieldRule| {
+            matches!(rule, FieldRule::Mask(MaskRule::Keep | MaskRule::Generalise(1)))
+        };
+        spec.rules.values().all(kept)
     }
 
     fn min_group_size(&self) -> Option<u64> {
@@ -79,41 +96,6 @@ impl Job {
             | OperationSpec::Open
             | OperationSpec::Match(_)
             | OperationSpec::Sign(_) => None,
-        }
-    }
-
-    /// An argument must be proven by the message, or be what the message is
-    /// compared with, or be said by a caller that the job names. One that only
-    /// the result's context used would let a caller label one tenant's data as
-    /// another's.
-    pub(super) fn check_args(&self) -> Result<(), ManifestError> {
-        let contexts = |ciphertext: &Ciphertext| -> BTreeSet<String> {
-            let all = ciphertext.context.values().chain(ciphertext.required_context.values());
-            all.filter_map(Template::arg).map(str::to_owned).collect()
-        };
-        let used: BTreeSet<String> = self.ciphertexts().flat_map(contexts).collect();
-        let proven = |arg: &String| used.contains(arg) || !self.callers.is_empty();
-        let compared = |arg: &String| match &self.operation {
-            OperationSpec::Match(spec) => {
-                spec.arg == *arg
-                    && !matches!(&spec.form,
-                MatchForm::Indexed { tenant: Some(tenant), .. } if tenant.arg() == Some(arg))
-            }
-            OperationSpec::Fields(_)
-            | OperationSpec::Reencrypt
-            | OperationSpec::Open
-            | OperationSpec::Aggregate(_)
-            | OperationSpec::JoinCount(_)
-            | OperationSpec::Sign(_) => false,
-        };
-        match self.args.keys().find(|arg| !proven(arg) && !compared(arg)) {
-            Some(arg) => Err(ManifestError::value(
-                "args",
-                format!(
-                    "{arg:?} is not used in input.context: what a caller says must be checked against the message"
-                ),
-            )),
-            None => Ok(()),
         }
     }
 }

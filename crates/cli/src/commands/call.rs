@@ -84,7 +84,10 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let mut sink = Sink::create(&args.output)?;
     let deadline = Duration::from_secs(args.deadline);
     let mut client = service::connect_for_job(&args.service.address, deadline, total).await?;
-    if args.believe.is_given() || (args.sign_with.is_some() && args.enclave.is_none()) {
+    let signs_for_it = args.sign_with.is_some() && args.enclave.is_none();
+    // With --seal-key alone, the result itself proves the enclave.
+    let proves_it = args.believe.is_given() && (args.receipt.is_some() || args.seal_key.is_none());
+    if signs_for_it || proves_it {
         client.attest(&args.believe.verifier()?).await?;
     }
     let started = Instant::now();

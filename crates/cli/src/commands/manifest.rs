@@ -7,7 +7,7 @@ mod words;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use strongroom::manifest::Manifest;
+use strongroom::manifest::{Manifest, ManifestError};
 
 use self::explain::{Explanation, JobExplained};
 use self::warnings::Warning;
@@ -41,14 +41,20 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     let Command::Check(args) = &args.command;
     let bytes = files::read_small(&args.manifest, MAX_MANIFEST)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| CliError::Image(format!("{} is no UTF-8 text", args.manifest.display())))?;
-    let manifest = Manifest::parse(text).map_err(|error| CliError::Manifest {
+    let manifest = parse(&bytes).map_err(|error| CliError::Manifest {
         path: args.manifest.clone(),
         source: Box::new(error),
     })?;
     let explanation = Explanation::of(&manifest);
     output.answer(&explanation, &shown(&explanation, output))
+}
+
+fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Value {
+        place: "the file".to_owned(),
+        problem: "is not UTF-8, which TOML is".to_owned(),
+    })?;
+    Manifest::parse(text)
 }
 
 fn shown(explanation: &Explanation, output: &Output) -> String {

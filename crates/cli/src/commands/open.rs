@@ -91,8 +91,11 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
 /// The name of the input in a file.
 fn input_id(path: &Path) -> Result<Vec<u8>, CliError> {
     let len = u64::try_from(INPUT_NAME_END).unwrap_or(u64::MAX);
-    let id = input_name(&files::read_start(path, len)?);
-    id.ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
+    let start = files::read_start(path, len)?;
+    // A result in the place of its input, easily mixed up.
+    let sealed = start.starts_with(&strongroom_envelope::seal::MAGIC);
+    let name = input_name(&start).filter(|_| !sealed);
+    name.ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
 }
 
 fn request_id(bytes: HexBytes) -> Result<RequestId, CliError> {

@@ -16,6 +16,7 @@ mod hints;
 mod image;
 mod interrupt;
 mod keys;
+mod manifest;
 mod program;
 mod receipts;
 mod running;

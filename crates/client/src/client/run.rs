@@ -31,7 +31,10 @@ pub struct Job {
     pub args: BTreeMap<String, String>,
     /// For the whole run, instead of [`crate::Options::deadline`].
     pub deadline: Option<Duration>,
-    /// SHA-256 that the first input must have: the service refuses another.
+    /// SHA-256 that the first input must have: the service refuses another, and
+    /// lets nothing of the result out before. A sealed result of an input that is
+    /// not one ciphertext (records with encrypted fields, tokens) is bound to its
+    /// input by this alone.
     pub input_sha256: Option<[u8; 32]>,
     /// Who signs the request, for a job that lists its callers.
     pub caller: Option<Caller>,
@@ -205,7 +208,7 @@ impl Client {
         let (counters, notes, inputs) = (self.counters(), Default::default(), input.into());
         let sent = sent(&notes, &inputs);
         let unsealer = Unsealer::new(expected, secret, verifier);
-        let mut sink = Unsealed::new(unsealer, sent, output, &counters);
+        let mut sink = Unsealed::new(unsealer, sent, job.input_sha256, output, &counters);
         self.call(&request, &mut inputs.noted(&notes), &mut sink, &counters).await?;
         let (opened, whole) = sink.result()?;
         let summary = self.summary(job, &request, Protect::Seal, sent, whole, &counters)?;

@@ -206,10 +206,11 @@ async fn a_result_that_comes_before_the_message_is_refused() {
 }
 
 #[tokio::test]
-async fn a_result_for_an_input_without_a_message_id_is_refused() {
+async fn a_result_under_another_name_than_its_inputs_is_refused() {
     let mut format_1 = message(5);
     format_1[0] = 1;
-    for input in [&b""[..], &MESSAGE[..34], &format_1] {
+    // One that has none of its own, one that is cut short, one of another format.
+    for input in [&b""[..], b"name,pan\n", &MESSAGE[..34], &format_1] {
         let (nsm, verifier) = enclave();
         let (secret, _) = RecipientSecretKey::generate().unwrap();
         let (mut client, _peer) = answering(move |request, _| {
@@ -218,7 +219,8 @@ async fn a_result_for_an_input_without_a_message_id_is_refused() {
         });
         let mut output = Vec::new();
         let run = client.run_sealed(&job(), &secret, &verifier, input, &mut output).await;
-        assert!(matches!(run, Err(Error::Sealed(SealedError::NoInput))), "{run:?}");
+        let other = SealedError::Open(OpenError::OtherInput);
+        assert!(matches!(&run, Err(Error::Sealed(error)) if *error == other), "{run:?}");
         assert!(output.is_empty());
     }
 }

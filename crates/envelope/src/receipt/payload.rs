@@ -19,7 +19,7 @@ pub struct Receipt {
     pub job: String,
     /// SHA-256 of the manifest.
     pub manifest: [u8; 32],
-    /// ARNs of the KMS keys used.
+    /// ARNs of the KMS keys that the job may use.
     pub keys: Vec<String>,
     /// SHA-256 of each input's body as it arrived.
     pub inputs: Vec<[u8; 32]>,

@@ -3,7 +3,8 @@
 //! key policies add to it.
 
 use serde::Serialize;
-use strongroom::manifest::operations::OperationSpec;
+use strongroom::manifest::class::Class;
+use strongroom::manifest::operations::{FieldsVerb, OperationSpec};
 use strongroom::manifest::{
     ArgSpec, Ciphertext, Format, Input, Job, KmsOutput, Manifest, OutputSpec, Recipients, Source,
 };
@@ -70,7 +71,7 @@ impl JobExplained {
             is_done: words::is_done(&job.operation),
             details,
             comes_out: comes_out(&job.output),
-            who_learns: who_learns(job),
+            who_learns: who_learns(job).into_iter().chain(who_turns_back(job, manifest)).collect(),
             warnings: warnings::of_job(job),
         }
     }
@@ -109,7 +110,7 @@ fn goes_in(input: &Input) -> Vec<String> {
             );
             let fields = fields
                 .iter()
-                .map(|(path, ciphertext)| format!("{path}: {} in base64", described(ciphertext)));
+                .map(|(path, ciphertext)| format!("{path}, in base64: {}", described(ciphertext)));
             std::iter::once(clear).chain(fields).collect()
         }
     }
@@ -143,9 +144,12 @@ fn comes_out(output: &OutputSpec) -> String {
         OutputSpec::Kms(kms) => {
             format!("as {}{}", message(kms), padding(kms.pad_to))
         }
-        OutputSpec::Fields(fields, kms) => {
-            format!("in the clear but for {}, each as {}", list(fields.iter()), message(kms))
-        }
+        OutputSpec::Fields(fields, kms) => format!(
+            "in the clear but for {}, each as {}{}",
+            list(fields.iter()),
+            message(kms),
+            padding(kms.pad_to)
+        ),
         OutputSpec::Seal { to: Recipients::Any, pad_to } => {
             format!("sealed to whatever public key the request names{}", padding(*pad_to))
         }
@@ -176,7 +180,7 @@ fn who_learns(job: &Job) -> Vec<Learner> {
             return vec![learner("the parent, and whoever it shows the result to".into(), &what)];
         }
         OutputSpec::Kms(kms) => (decrypts(kms), kms.pad_to),
-        OutputSpec::Fields(_, kms) => (format!("{}, of these fields", decrypts(kms)), None),
+        OutputSpec::Fields(_, kms) => (format!("of these fields, {}", decrypts(kms)), None),
         OutputSpec::Seal { to: Recipients::Listed(_), pad_to } => {
             ("the holders of the private keys of the public keys above".to_owned(), *pad_to)
         }
@@ -187,9 +191,33 @@ fn who_learns(job: &Job) -> Vec<Learner> {
             ("whomever the signer of the request names".to_owned(), *pad_to)
         }
     };
-    let beside = match pad_to {
+    vec![learner(who, &what), learner("the parent".to_owned(), &parent_sees(job, pad_to))]
+}
+
+/// What a parent sees that cannot read the result.
+fn parent_sees(job: &Job, pad_to: Option<usize>) -> String {
+    let sees = match pad_to {
         Some(_) => "when it runs and for how long, and the size to the padding's multiple",
         None => "sizes, and when it runs and for how long",
     };
-    vec![learner(who, &what), learner("the parent".to_owned(), beside)]
+    let clear = job.inputs.iter().any(|input| !matches!(input.source, Source::Whole(_)));
+    let before = if clear { "what comes in in the clear, " } else { "" };
+    format!("{before}{sees}")
+}
+
+/// Jobs by which tokens become values again.
+fn who_turns_back(job: &Job, manifest: &Manifest) -> Option<Learner> {
+    if job.operation.class() != Class::Tokens {
+        return None;
+    }
+    let turns_back = |other: &&Job| {
+        let detokenizes = matches!(&other.operation,
+            OperationSpec::Fields(spec) if spec.verb == FieldsVerb::Detokenize);
+        detokenizes && other.operation.secret() == job.operation.secret()
+    };
+    let jobs = list(manifest.jobs.values().filter(turns_back).map(|other| &other.name));
+    (!jobs.is_empty()).then(|| Learner {
+        who: format!("whoever reads the results of {jobs}, with the same secret"),
+        what: "the values of the tokens".to_owned(),
+    })
 }

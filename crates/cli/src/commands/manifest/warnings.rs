@@ -43,7 +43,6 @@ pub(super) fn of_job(job: &Job) -> Vec<Warning> {
         seal_to_any(job),
         anyone_may_ask(job),
         legacy_suites(job),
-        exchangeable_fields(job),
         no_tenant(job),
         keeps_unknown(job),
         single_values(job),
@@ -97,39 +96,6 @@ fn legacy_suites(job: &Job) -> Option<Warning> {
             "Re-encrypt old messages once, then leave commitment out.",
         )
     })
-}
-
-/// The parent composes the records of encrypted fields.
-fn exchangeable_fields(job: &Job) -> Option<Warning> {
-    let fields = job.inputs.iter().find_map(|input| match &input.source {
-        Source::Fields(fields) => Some(fields),
-        Source::Whole(_) | Source::Clear => None,
-    })?;
-    let pairs = fields.iter().enumerate().flat_map(|(index, one)| {
-        fields.iter().skip(index.saturating_add(1)).map(move |other| (one, other))
-    });
-    let (one, other) = pairs
-        .filter(|((_, one), (_, other))| one.key == other.key && !exclude(one, other))
-        .map(|((one, _), (other, _))| (one, other))
-        .next()?;
-    Some(Warning::new(
-        "exchangeable-fields",
-        format!("the parent can put the ciphertext of {one} in the place of {other} or back"),
-        "Give each encrypted field a fixed context entry of its own, as in field = \"pan\".",
-    ))
-}
-
-/// Whether no ciphertext fits both.
-fn exclude(one: &Ciphertext, other: &Ciphertext) -> bool {
-    let all = |ciphertext: &'_ Ciphertext| {
-        let entries = ciphertext.context.iter().chain(&ciphertext.required_context);
-        let fixed = entries.filter(|(_, value)| value.arg().is_none());
-        fixed
-            .map(|(name, value)| (name.clone(), value.fill(&Default::default())))
-            .collect::<std::collections::BTreeMap<_, _>>()
-    };
-    let others = all(other);
-    all(one).iter().any(|(name, value)| others.get(name).is_some_and(|other| other != value))
 }
 
 fn no_tenant(job: &Job) -> Option<Warning> {

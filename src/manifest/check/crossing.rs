@@ -1,0 +1,142 @@
+//! Crossings: what one job takes in or gives out, put in the place of another's.
+//!
+//! Whoever carries ciphertexts can put any of them anywhere. KMS key and
+//! encryption context keep apart what must not be exchanged: a whole file must
+//! not open as a field that is kept, nor one field as another; and nothing that
+//! the caller composed may come back as data that a producer encrypted.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::fields::{FieldPath, Step};
+use crate::manifest::{
+    Ciphertext, Format, Job, JobName, KmsOutput, ManifestError, OutputSpec, Source, Template,
+};
+
+/// A ciphertext that some job opens.
+struct Opened<'a> {
+    job: &'a JobName,
+    /// Which field it is, by its last name; `None` for a whole input.
+    field: Option<&'a str>,
+    ciphertext: &'a Ciphertext,
+}
+
+/// Refuses jobs whose ciphertexts could be exchanged.
+pub(super) fn check(jobs: &BTreeMap<JobName, Job>) -> Result<(), ManifestError> {
+    let all: Vec<Opened<'_>> = jobs.values().flat_map(opened).collect();
+    for (index, one) in all.iter().enumerate() {
+        for other in all.iter().take(index) {
+            one.check_apart(other)?;
+        }
+    }
+    jobs.values().try_for_each(|job| check_composed(job, &all))
+}
+
+fn opened<'a>(job: &'a Job) -> Vec<Opened<'a>> {
+    let name = &job.name;
+    let of = |source: &'a Source| match source {
+        Source::Whole(ciphertext) => vec![Opened { job: name, field: None, ciphertext }],
+        Source::Fields(fields) => fields
+            .iter()
+            .map(|(path, ciphertext)| Opened {
+                job: name,
+                field: Some(last_name(path)),
+                ciphertext,
+            })
+            .collect(),
+        Source::Clear => Vec::new(),
+    };
+    job.inputs.iter().flat_map(|input| of(&input.source)).collect()
+}
+
+/// The name that tells a field from others, whatever the shape it stands in.
+fn last_name(path: &FieldPath) -> &str {
+    match path {
+        FieldPath::Column(name) => name,
+        FieldPath::Pointer(pointer) => {
+            let mut names = pointer.steps().iter().rev().filter_map(|step| match step {
+                Step::Name(name) => Some(name.as_str()),
+                Step::Each => None,
+            });
+            names.next().unwrap_or("*")
+        }
+    }
+}
+
+impl Opened<'_> {
+    fn check_apart(&self, other: &Self) -> Result<(), ManifestError> {
+        let same_kind = matches!(
+            (self.ciphertext.format, other.ciphertext.format),
+            (Format::AwsEncryptionSdk { .. }, Format::AwsEncryptionSdk { .. })
+                | (Format::PlainEnvelope, Format::PlainEnvelope)
+        );
+        let exchangeable = same_kind
+            && self.field != other.field
+            && self.ciphertext.key == other.ciphertext.key
+            && !differ(self.ciphertext, other.ciphertext);
+        if !exchangeable {
+            return Ok(());
+        }
+        Err(ManifestError::value(
+            format!("job {:?}: input", self.job.as_str()),
+            format!(
+                "{} and {} have the same KMS key, and no entry of their contexts is fixed to different values: either could be put in the other's place. Give each one of its own, such as column = \"pan\"",
+                self.place(),
+                other.place()
+            ),
+        ))
+    }
+
+    fn place(&self) -> String {
+        match self.field {
+            Some(field) => format!("the field {field:?} of job {:?}", self.job.as_str()),
+            None => format!("the whole input of job {:?}", self.job.as_str()),
+        }
+    }
+}
+
+/// Whether no ciphertext fits both.
+fn differ(one: &Ciphertext, other: &Ciphertext) -> bool {
+    let fixed = |ciphertext: &Ciphertext, name: &str| {
+        let value = ciphertext.context.get(name).or_else(|| ciphertext.required_context.get(name));
+        value.filter(|value| value.arg().is_none()).cloned()
+    };
+    one.context.keys().chain(one.required_context.keys()).any(|name| {
+        match (fixed(one, name), fixed(other, name)) {
+            (Some(one), Some(other)) => one != other,
+            _ => false,
+        }
+    })
+}
+
+/// Refuses a result that is made of what the caller composed and that some job
+/// would take for a producer's data.
+fn check_composed(job: &Job, all: &[Opened<'_>]) -> Result<(), ManifestError> {
+    let composed = job.inputs.iter().any(|input| !matches!(input.source, Source::Whole(_)));
+    let OutputSpec::Kms(kms) = &job.output else { return Ok(()) };
+    let taken = all.iter().find(|opened| composed && fits(kms, opened.ciphertext));
+    match taken {
+        Some(opened) => Err(ManifestError::value(
+            format!("job {:?}: output.context", job.name.as_str()),
+            format!(
+                "{} would take this result, of which the caller can compose all that comes in the clear, for a producer's data: fix an entry of the context to another value",
+                opened.place()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether a result can be a ciphertext that a job opens.
+fn fits(kms: &KmsOutput, input: &Ciphertext) -> bool {
+    let possible = |name: &String, wanted: &Template| match kms.context.get(name) {
+        Some(given) => given.arg().is_some() || wanted.arg().is_some() || given == wanted,
+        None => false,
+    };
+    matches!(input.format, Format::AwsEncryptionSdk { .. })
+        && kms.key == input.key
+        && input.context.iter().all(|(name, wanted)| possible(name, wanted))
+        && input
+            .required_context
+            .iter()
+            .all(|(name, wanted)| !kms.context.contains_key(name) || possible(name, wanted))
+}
