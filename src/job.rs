@@ -79,8 +79,8 @@ pub enum BoundOutput<'m> {
     None,
     /// A KMS key.
     Kms(BoundKms<'m>),
-    /// A KMS key, for some fields of each record.
-    Fields(Layout, BoundKms<'m>),
+    /// A KMS key, for the fields of a layout, with the context of each.
+    Fields(Layout, Vec<EncryptionContext>, BoundKms<'m>),
     /// A public key.
     Seal {
         /// The recipient.
@@ -224,13 +224,19 @@ impl<'m> BoundOutput<'m> {
             OutputSpec::Fields(fields, kms) => {
                 let layout = Layout {
                     shape: job.inputs.first().map_or(Shape::Bytes, |input| input.shape),
-                    fields: fields.iter().cloned().collect(),
+                    fields: fields.keys().cloned().collect(),
                     unknown: UnknownFields::Keep,
                     missing: MissingFields::Allow,
                     bad_records: BadRecords::Refuse,
                     max_record: limits.max_record.0,
                 };
-                Ok(Self::Fields(layout, BoundKms::bind(kms, run)?))
+                let kms = BoundKms::bind(kms, run)?;
+                let context = |own: &BTreeMap<String, Template>| {
+                    let common = kms.context.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+                    EncryptionContext::new(common.chain(fill(own, &run.args)))
+                };
+                let contexts = fields.values().map(context).collect::<Result<_, _>>()?;
+                Ok(Self::Fields(layout, contexts, kms))
             }
             OutputSpec::Seal { to, pad_to } => Self::seal(to, *pad_to, run),
         }

@@ -219,8 +219,8 @@ pub enum OutputSpec {
     /// As an Encryption SDK message.
     Kms(KmsOutput),
     /// In the clear but for these fields, each an Encryption SDK message in
-    /// base64.
-    Fields(BTreeSet<FieldPath>, KmsOutput),
+    /// base64, with a context of its own beside the common one.
+    Fields(BTreeMap<FieldPath, BTreeMap<String, Template>>, KmsOutput),
     /// Sealed to a key that the caller names.
     Seal {
         /// Who may be named.

@@ -20,7 +20,7 @@ pub(super) use operation::{
     RawCompute, RawCondition, RawIndex, RawJoin, RawMatch, RawRule, RawRuleTable, RawSign,
     SchemeWord, SignsWord, UnknownWord,
 };
-pub(super) use output::{AnyWord, RawOutput, RawRecipients};
+pub(super) use output::{AnyWord, RawFields, RawOutput, RawRecipients};
 use serde::Deserialize;
 
 use super::ByteCount;

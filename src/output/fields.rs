@@ -1,11 +1,11 @@
 //! Fields of records, each encrypted on its own and put back in its place.
 //!
-//! All are under one new data key: every message has an id of its own, and so
-//! an encryption key of its own.
+//! Each field of the layout has a data key, new for the request: every message
+//! has an id of its own, and so an encryption key of its own.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, Sealer};
+use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, SealError, Sealer};
 use strongroom_envelope::{DataKey, SecretBuf};
 
 use super::{OutputError, padder};
@@ -20,28 +20,34 @@ pub struct FieldSealer {
     written: SecretBuf,
 }
 
+/// What one field of a layout is encrypted with.
+pub struct FieldKey {
+    /// The data key.
+    pub key: DataKey,
+    /// The data key, encrypted under the KMS key.
+    pub encrypted: [EncryptedDataKey; 1],
+    /// Encryption context.
+    pub context: EncryptionContext,
+}
+
 struct Fields {
-    key: DataKey,
-    encrypted: [EncryptedDataKey; 1],
-    context: EncryptionContext,
+    keys: Vec<FieldKey>,
     frame: FrameLen,
     pad_to: Option<usize>,
 }
 
 impl FieldSealer {
-    /// Encrypts the fields of `layout` under `key`.
+    /// Encrypts the fields of `layout` under `keys`, which are in the same order.
     #[must_use]
     pub fn new(
         layout: Layout,
-        key: DataKey,
-        encrypted: EncryptedDataKey,
-        context: EncryptionContext,
+        keys: Vec<FieldKey>,
         frame: FrameLen,
         pad_to: Option<usize>,
     ) -> Self {
         Self {
             records: Records::new(layout),
-            sealer: Fields { key, encrypted: [encrypted], context, frame, pad_to },
+            sealer: Fields { keys, frame, pad_to },
             pending: SecretBuf::new(),
             written: SecretBuf::new(),
         }
@@ -80,7 +86,7 @@ impl FieldSealer {
 impl Visitor for Fields {
     fn field(
         &mut self,
-        _field: usize,
+        field: usize,
         value: Value<'_>,
         new: &mut SecretBuf,
     ) -> Result<Edit, FieldError> {
@@ -92,15 +98,17 @@ impl Visitor for Fields {
             Kind::Number | Kind::Bool | Kind::Nested => return Err(FieldError::NotACiphertext),
         }
         let mut message = Vec::new();
-        self.message(value.text, &mut message).map_err(|_| FieldError::NotEncrypted)?;
+        self.message(field, value.text, &mut message).map_err(|_| FieldError::NotEncrypted)?;
         new.extend_from_slice(STANDARD.encode(&message).as_bytes());
         Ok(Edit::Text)
     }
 }
 
 impl Fields {
-    fn message(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), OutputError> {
-        let mut sealer = Sealer::new(&self.key, &self.context, &self.encrypted, self.frame, out)?;
+    fn message(&self, field: usize, text: &[u8], out: &mut Vec<u8>) -> Result<(), OutputError> {
+        let FieldKey { key, encrypted, context } =
+            self.keys.get(field).ok_or(SealError::NoEncryptedDataKeys)?;
+        let mut sealer = Sealer::new(key, context, encrypted, self.frame, out)?;
         sealer.seal(text, out)?;
         if let Some(mut padder) = padder(self.pad_to)? {
             padder.count(u64::try_from(text.len()).unwrap_or(u64::MAX));

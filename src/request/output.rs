@@ -6,7 +6,7 @@ use strongroom_wire::RequestId;
 
 use crate::error::RequestError;
 use crate::job::{BoundJob, BoundKms, BoundOutput};
-use crate::output::{FieldSealer, NewKey, Output, OutputError};
+use crate::output::{FieldKey, FieldSealer, NewKey, Output, OutputError};
 use crate::server::Service;
 
 /// Opens the output of a job; what comes before the result goes to `out`. `input`
@@ -21,18 +21,13 @@ pub(super) async fn open(
     match job.output() {
         BoundOutput::None => Ok(Output::clear()),
         BoundOutput::Kms(kms) => kms_output(service, kms, out).await,
-        BoundOutput::Fields(layout, kms) => {
-            let (key, encrypted) = service.keys().generate(kms.key, &kms.context).await?;
-            let layout = layout.clone();
-            let sealer = FieldSealer::new(
-                layout,
-                key,
-                encrypted,
-                kms.context.clone(),
-                kms.frame,
-                kms.pad_to,
-            );
-            Ok(Output::fields(sealer))
+        BoundOutput::Fields(layout, contexts, kms) => {
+            let mut keys = Vec::new();
+            for context in contexts {
+                let (key, encrypted) = service.keys().generate(kms.key, context).await?;
+                keys.push(FieldKey { key, encrypted: [encrypted], context: context.clone() });
+            }
+            Ok(Output::fields(FieldSealer::new(layout.clone(), keys, kms.frame, kms.pad_to)))
         }
         BoundOutput::Seal { to, nonce, pad_to } => {
             let nonce = nonce.as_deref();

@@ -83,7 +83,11 @@ fn numbers_about_fewer_than_five_do_not_leave_in_the_clear() {
         assert_ne!(of(4), job, "{name} has a group size");
         for size in [1, 4] {
             assert_refused(&of(size), "a group must have at least 5 records");
-            parse(&with_output(&of(size), SEAL)).unwrap();
+            let listed = format!("output = {{ protect = \"seal\", to = [\"{}\"] }}", "a".repeat(64));
+            parse(&with_output(&of(size), &listed)).unwrap();
+            // The parent can name itself.
+            let anyone = with_output(&of(size), SEAL);
+            assert_refused(&anyone, "a group must have at least 5 records");
         }
         assert_refused(&of(0), "must be at least 1");
         parse(&of(6)).unwrap();

@@ -4,7 +4,7 @@ use strongroom_client::{ErrorCode, Job};
 use strongroom_envelope::receipt;
 use strongroom_wire::{ErrorBody, Payload, Run};
 
-use crate::house::{CUSTOMERS, House, MASKED, now_ms};
+use crate::house::{ACME, CUSTOMERS, House, MASKED, now_ms};
 use crate::raw::{Line, owned, run_of};
 use crate::signer::{Caller, Order, over, random, signed};
 use crate::workshop::{house, house_with};
@@ -129,7 +129,10 @@ async fn a_signature_counts_for_one_request_to_one_enclave_within_minutes() {
 #[tokio::test]
 async fn a_signed_request_whose_input_was_put_in_place_by_another_gives_no_result() {
     let cast = cast(Caller::ed25519("ann")).await;
-    let (asked, sent) = (cast.house.acme().await, cast.house.acme().await);
+    let asked = cast.house.acme().await;
+    // Long enough for its result to leave in pieces.
+    let long = format!("name,pan,city\n{}", "A B,4111111111111111,X\n".repeat(20_000));
+    let sent = cast.house.encrypt(&cast.house.customers, &ACME, long.as_bytes(), 4096).await;
     let request = cast.ann.run(&cast.house, "kept", ARGS, &asked);
     let answer = Line::to(&cast.house).await.ask(&request, &[&sent]).await;
     assert!(answer.data.is_empty(), "something of another input was released");

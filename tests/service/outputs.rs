@@ -8,10 +8,12 @@ use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{Header, Limits, Policy, Signatures, Suite};
 use strongroom_envelope::padding::Unpadder;
 use strongroom_envelope::seal::StreamHeader;
-use strongroom_wire::{Call, Run};
+use strongroom_wire::frame::PREFACE;
+use strongroom_wire::{Call, FrameKind, Run};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::{ACME, House, open};
-use crate::raw::{Line, owned, request, run_of};
+use crate::raw::{Line, connect, end, frame, owned, request, run_of};
 use crate::tokens::unsealed;
 use crate::workshop::house;
 
@@ -196,4 +198,36 @@ async fn a_padded_result_is_read_by_the_next_job_without_its_padding_and_refused
         let answer = Line::to(&house).await.ask(&request, &[&input]).await;
         assert_eq!(answer.refusal().code, ErrorCode::BadMessage, "{end:?}");
     }
+}
+
+/// Lengths of the `DATA` frames in the answer to `request`.
+async fn frame_lengths(house: &House, request: &[u8], input: &[u8]) -> Vec<usize> {
+    let body: Vec<u8> =
+        input.chunks(1000).flat_map(|piece| frame(FrameKind::Data, piece)).collect();
+    let mut stream = connect(house).await;
+    stream.write_all(&[&PREFACE[..], request, &body, &end(input.len())].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let (mut rest, mut lengths) = (&answer[PREFACE.len()..], Vec::new());
+    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
+        let len = u32::from_be_bytes(head[4..].try_into().unwrap()) as usize;
+        if head[0] == 3 {
+            lengths.push(len);
+        }
+        rest = &behind[len..];
+    }
+    lengths
+}
+
+#[tokio::test]
+async fn the_frames_in_which_a_padded_result_leaves_do_not_tell_its_length() {
+    let house = anybodys().await;
+    let mut seen = BTreeSet::new();
+    for plaintext in [vec![b'x'], vec![b'x'; 20_000], vec![0; (64 << 10) - 1]] {
+        let input = house.encrypt(&house.customers, &ACME, &plaintext, 512).await;
+        seen.insert(frame_lengths(&house, &run_of("padded", ARGS), &input).await);
+    }
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen.iter().flatten().sum::<usize>() > 64 << 10);
 }

@@ -68,8 +68,9 @@ impl Job {
             context.values().any(|value| value.arg() == Some(arg))
         };
         match (&self.output, encrypted) {
-            (OutputSpec::Fields(_, kms), Some(fields)) if used(&kms.context) => {
-                if !fields.values().all(|ciphertext| pins(ciphertext, arg)) {
+            (OutputSpec::Fields(own, kms), Some(fields)) => {
+                let labels = |path| used(&kms.context) || own.get(path).is_some_and(used);
+                if fields.iter().any(|(path, field)| labels(path) && !pins(field, arg)) {
                     return refuse("output.context");
                 }
             }

@@ -96,6 +96,10 @@ impl Opened<'_> {
 
 /// Whether no ciphertext fits both.
 fn differ(one: &Ciphertext, other: &Ciphertext) -> bool {
+    // A plain envelope's context is the whole of it.
+    if one.format == Format::PlainEnvelope && !one.context.keys().eq(other.context.keys()) {
+        return true;
+    }
     let fixed = |ciphertext: &Ciphertext, name: &str| {
         let value = ciphertext.context.get(name).or_else(|| ciphertext.required_context.get(name));
         value.filter(|value| value.arg().is_none()).cloned()

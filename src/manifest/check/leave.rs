@@ -1,11 +1,11 @@
 //! What may leave: no job's output lets more out than its operation's class.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::manifest::class::Class;
 use crate::manifest::fields::{FieldPath, FieldRule, MaskRule};
 use crate::manifest::operations::OperationSpec;
-use crate::manifest::{Job, KmsOutput, ManifestError, OutputSpec, Recipients, Source};
+use crate::manifest::{Job, KmsOutput, ManifestError, OutputSpec, Recipients, Source, Template};
 
 impl Job {
     /// Refuses an output that lets more leave than the operation's class allows.
@@ -51,7 +51,7 @@ impl Job {
     /// clear before.
     fn check_fields_leaving(
         &self,
-        fields: &BTreeSet<FieldPath>,
+        fields: &BTreeMap<FieldPath, BTreeMap<String, Template>>,
         kms: &KmsOutput,
     ) -> Result<(), ManifestError> {
         let refuse = |problem: &str| Err(ManifestError::value("output.fields", problem));
@@ -70,7 +70,7 @@ impl Job {
                 "needs input.fields: what comes encrypted as a whole would leave in the clear but for these",
             );
         };
-        match encrypted.keys().eq(fields) {
+        match encrypted.keys().eq(fields.keys()) {
             true => Ok(()),
             false => refuse(
                 "must name the fields of input.fields, all of them: another would leave in the clear",

@@ -1,13 +1,16 @@
 //! Outputs: in what form, and for whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_envelope::esdk::FrameLen;
 
 use super::input::field_path;
 use super::{check_context, check_key};
-use crate::manifest::raw::{AnyWord, RawOutput, RawRecipients};
-use crate::manifest::{ByteCount, Input, KmsOutput, ManifestError, OutputSpec, Recipients, Region};
+use crate::manifest::fields::{FieldPath, Shape};
+use crate::manifest::raw::{AnyWord, RawFields, RawOutput, RawRecipients};
+use crate::manifest::{
+    ByteCount, Input, KmsOutput, ManifestError, OutputSpec, Recipients, Region, Template,
+};
 
 impl RawOutput {
     pub(super) fn check(
@@ -32,10 +35,8 @@ impl RawOutput {
                 let kms = KmsOutput { key, context, frame, signed, pad_to };
                 match (fields, inputs) {
                     (None, _) => Ok(OutputSpec::Kms(kms)),
-                    (Some(names), [input]) => {
-                        let path = |name: &String| field_path("output.fields", name, input.shape);
-                        let fields = names.iter().map(path).collect::<Result<_, _>>()?;
-                        Ok(OutputSpec::Fields(fields, kms))
+                    (Some(fields), [input]) => {
+                        Ok(OutputSpec::Fields(fields.check(&kms, input.shape, args)?, kms))
                     }
                     (Some(_), _) => {
                         Err(ManifestError::value("output.fields", "a join's result has none"))
@@ -46,6 +47,30 @@ impl RawOutput {
                 Ok(OutputSpec::Seal { to: to.check()?, pad_to: check_padding(pad_to)? })
             }
         }
+    }
+}
+
+impl RawFields {
+    fn check(
+        self,
+        kms: &KmsOutput,
+        shape: Shape,
+        args: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<FieldPath, BTreeMap<String, Template>>, ManifestError> {
+        let each = match self {
+            Self::Listed(names) => names.into_iter().map(|name| (name, BTreeMap::new())).collect(),
+            Self::Each(fields) => fields,
+        };
+        let field = |(name, context): (String, BTreeMap<String, String>)| {
+            let place = format!("output.fields.{name:?}");
+            let context = check_context(&place, context, args)?;
+            if let Some(twice) = context.keys().find(|name| kms.context.contains_key(*name)) {
+                let problem = format!("{twice:?} stands in output.context too");
+                return Err(ManifestError::value(place, problem));
+            }
+            Ok((field_path("output.fields", &name, shape)?, context))
+        };
+        each.into_iter().map(field).collect()
     }
 }
 

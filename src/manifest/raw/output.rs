@@ -19,13 +19,24 @@ pub(in crate::manifest) enum RawOutput {
         frame: ByteCount,
         #[serde(default)]
         signed: bool,
-        fields: Option<Vec<String>>,
+        fields: Option<RawFields>,
         pad_to: Option<ByteCount>,
     },
     Seal {
         to: RawRecipients,
         pad_to: Option<ByteCount>,
     },
+}
+
+/// Fields that are encrypted one by one, with contexts of their own where given.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a list of fields, or a table of fields with an encryption context each"
+)]
+pub(in crate::manifest) enum RawFields {
+    Listed(Vec<String>),
+    Each(BTreeMap<String, BTreeMap<String, String>>),
 }
 
 #[derive(Deserialize)]

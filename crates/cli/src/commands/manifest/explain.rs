@@ -146,7 +146,7 @@ fn comes_out(output: &OutputSpec) -> String {
         }
         OutputSpec::Fields(fields, kms) => format!(
             "in the clear but for {}, each as {}{}",
-            list(fields.iter()),
+            list(fields.keys()),
             message(kms),
             padding(kms.pad_to)
         ),
