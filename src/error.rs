@@ -100,7 +100,8 @@ impl RequestError {
                 OperationError::Record(_) | OperationError::Sign(_) | OperationError::Result(_) => {
                     ErrorCode::BadRecord
                 }
-                OperationError::Secret => ErrorCode::KeyUnavailable,
+                // For good, until the manifest has another.
+                OperationError::Secret => ErrorCode::Internal,
             },
             Self::OtherInput => ErrorCode::InputMismatch,
             Self::Output(OutputError::Record(_)) => ErrorCode::BadRecord,

@@ -11,7 +11,7 @@ use strongroom_envelope::seal::{self, Setup};
 use strongroom_envelope::{DataKey, SecretBuf};
 use strongroom_wire::Protect;
 
-pub use fields::{FieldKey, FieldSealer};
+pub use fields::{FieldKey, FieldKeys, FieldSealer};
 
 use crate::shape::RecordError;
 

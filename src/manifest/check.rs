@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::operations::{MatchForm, MatchSpec, OperationSpec};
 use super::raw::{RawArgs, RawCaller, RawJob, RawSecret};
 use super::types::is_name;
 use super::{
@@ -96,7 +97,7 @@ fn each<R, T>(
 impl RawJob {
     fn check(mut self, names: &Names<'_>) -> Result<Job, ManifestError> {
         let name = JobName::parse(&self.name).map_err(at("name"))?;
-        let args = std::mem::take(&mut self.args).check()?;
+        let mut args = std::mem::take(&mut self.args).check()?;
         let arg_names: BTreeSet<&str> = args.keys().map(String::as_str).collect();
         let callers: BTreeSet<String> = self.callers.iter().cloned().collect();
         if let Some(unknown) = callers.iter().find(|caller| !names.callers.contains_key(*caller)) {
@@ -106,6 +107,13 @@ impl RawJob {
         let inputs = self.inputs(&arg_names, names.region)?;
         let (operation, output) = self.operation(&inputs, &arg_names, names)?;
         let output = output.check(&inputs, &arg_names, names.region)?;
+        if let OperationSpec::Match(MatchSpec { arg, form: MatchForm::Encrypted, .. }) = &operation
+            && let Some(spec) = args.get_mut(arg)
+            && spec.max_len == ArgSpec::MAX_LEN
+        {
+            // What an encrypted value needs.
+            spec.max_len = MAX_ARG_LEN;
+        }
         let job = Job { name, args, callers, inputs, operation, output };
         job.check_args()?;
         job.check_leaving()?;

@@ -2,8 +2,9 @@
 //!
 //! Each rule is for a value of any kind; one that reads takes the text of texts
 //! and numbers. `true`, `false` and `null` come out as a text that shows nothing,
-//! so that a missing value looks like a short one. Arrays and objects can be
-//! masked whole only.
+//! so that a missing value looks like a short one; where a date or a number is
+//! read, an empty text is a missing value. Arrays and objects can be masked whole
+//! only.
 
 use std::fmt::{self, Write as _};
 
@@ -38,11 +39,11 @@ pub(super) fn mask(
             Some(text) => email(text, new),
             None => new.extend_from_slice(NOTHING),
         },
-        MaskRule::YearOfDate => match text(value)? {
+        MaskRule::YearOfDate => match text(value)?.filter(|text| !text.is_empty()) {
             Some(text) => new.extend_from_slice(year(text)?.as_bytes()),
             None => new.extend_from_slice(NOTHING),
         },
-        MaskRule::Generalise(width) => match text(value)? {
+        MaskRule::Generalise(width) => match text(value)?.filter(|text| !text.is_empty()) {
             Some(text) => range(text, *width, new)?,
             None => new.extend_from_slice(NOTHING),
         },

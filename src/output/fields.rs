@@ -1,7 +1,7 @@
 //! Fields of records, each encrypted on its own and put back in its place.
 //!
-//! Each field of the layout has a data key, new for the request: every message
-//! has an id of its own, and so an encryption key of its own.
+//! Fields of one encryption context have one data key, new for the request: every
+//! message has an id of its own, and so an encryption key of its own.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,7 @@ pub struct FieldSealer {
     written: SecretBuf,
 }
 
-/// What one field of a layout is encrypted with.
+/// What fields of one encryption context are encrypted with.
 pub struct FieldKey {
     /// The data key.
     pub key: DataKey,
@@ -30,21 +30,24 @@ pub struct FieldKey {
     pub context: EncryptionContext,
 }
 
+/// The data keys of a layout's fields: one for each context.
+pub struct FieldKeys {
+    /// The data keys.
+    pub keys: Vec<FieldKey>,
+    /// Which of them each field has, in the layout's order.
+    pub of_field: Vec<usize>,
+}
+
 struct Fields {
-    keys: Vec<FieldKey>,
+    keys: FieldKeys,
     frame: FrameLen,
     pad_to: Option<usize>,
 }
 
 impl FieldSealer {
-    /// Encrypts the fields of `layout` under `keys`, which are in the same order.
+    /// Encrypts the fields of `layout` under `keys`.
     #[must_use]
-    pub fn new(
-        layout: Layout,
-        keys: Vec<FieldKey>,
-        frame: FrameLen,
-        pad_to: Option<usize>,
-    ) -> Self {
+    pub fn new(layout: Layout, keys: FieldKeys, frame: FrameLen, pad_to: Option<usize>) -> Self {
         Self {
             records: Records::new(layout),
             sealer: Fields { keys, frame, pad_to },
@@ -106,8 +109,9 @@ impl Visitor for Fields {
 
 impl Fields {
     fn message(&self, field: usize, text: &[u8], out: &mut Vec<u8>) -> Result<(), OutputError> {
-        let FieldKey { key, encrypted, context } =
-            self.keys.get(field).ok_or(SealError::NoEncryptedDataKeys)?;
+        let FieldKeys { keys, of_field } = &self.keys;
+        let key = of_field.get(field).and_then(|index| keys.get(*index));
+        let FieldKey { key, encrypted, context } = key.ok_or(SealError::NoEncryptedDataKeys)?;
         let mut sealer = Sealer::new(key, context, encrypted, self.frame, out)?;
         sealer.seal(text, out)?;
         if let Some(mut padder) = padder(self.pad_to)? {

@@ -6,7 +6,7 @@ use strongroom_wire::RequestId;
 
 use crate::error::RequestError;
 use crate::job::{BoundJob, BoundKms, BoundOutput};
-use crate::output::{FieldKey, FieldSealer, NewKey, Output, OutputError};
+use crate::output::{FieldKey, FieldKeys, FieldSealer, NewKey, Output, OutputError};
 use crate::server::Service;
 
 /// Opens the output of a job; what comes before the result goes to `out`. `input`
@@ -22,11 +22,16 @@ pub(super) async fn open(
         BoundOutput::None => Ok(Output::clear()),
         BoundOutput::Kms(kms) => kms_output(service, kms, out).await,
         BoundOutput::Fields(layout, contexts, kms) => {
-            let mut keys = Vec::new();
+            let (mut keys, mut of_field) = (Vec::<FieldKey>::new(), Vec::new());
             for context in contexts {
-                let (key, encrypted) = service.keys().generate(kms.key, context).await?;
-                keys.push(FieldKey { key, encrypted: [encrypted], context: context.clone() });
+                let known = keys.iter().position(|key| key.context == *context);
+                of_field.push(known.unwrap_or(keys.len()));
+                if known.is_none() {
+                    let (key, encrypted) = service.keys().generate(kms.key, context).await?;
+                    keys.push(FieldKey { key, encrypted: [encrypted], context: context.clone() });
+                }
             }
+            let keys = FieldKeys { keys, of_field };
             Ok(Output::fields(FieldSealer::new(layout.clone(), keys, kms.frame, kms.pad_to)))
         }
         BoundOutput::Seal { to, nonce, pad_to } => {

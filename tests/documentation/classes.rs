@@ -83,7 +83,8 @@ fn numbers_about_fewer_than_five_do_not_leave_in_the_clear() {
         assert_ne!(of(4), job, "{name} has a group size");
         for size in [1, 4] {
             assert_refused(&of(size), "a group must have at least 5 records");
-            let listed = format!("output = {{ protect = \"seal\", to = [\"{}\"] }}", "a".repeat(64));
+            let listed =
+                format!("output = {{ protect = \"seal\", to = [\"{}\"] }}", "a".repeat(64));
             parse(&with_output(&of(size), &listed)).unwrap();
             // The parent can name itself.
             let anyone = with_output(&of(size), SEAL);

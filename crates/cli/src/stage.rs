@@ -5,6 +5,7 @@
 //! them, the image with the manifest gives PCR0, and the key policies name PCR0.
 
 pub(crate) mod policy;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,8 +45,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Sets it up for the manifest `text`: its KMS keys are made anew here and
-    /// put in the place of those it names, and so is `owner` for the recipients
-    /// that it lists.
+    /// put in the place of those it names, and so are its wrapped keys, and
+    /// `owner` for the recipients that it lists.
     pub(crate) async fn set(
         source: &Path,
         text: &str,
@@ -67,6 +68,11 @@ impl Stage {
         for listed in listed_recipients(&manifest) {
             let owner = hex::encode(owner.as_bytes());
             manifest_text = manifest_text.replace(&hex::encode(listed), &owner);
+        }
+        let simulated = parse(source, &manifest_text)?;
+        for (name, secret) in &simulated.secrets {
+            let wrapped = secrets::wrapped(&kms, &simulated, name, secret)?;
+            manifest_text = secrets::put(&manifest_text, name, secret, &wrapped);
         }
         let nsm = SimNsm::builder().region(&region).image(manifest_text.as_bytes()).build()?;
         let nsm = Arc::new(nsm);

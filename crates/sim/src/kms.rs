@@ -7,6 +7,7 @@
 //! What is not simulated (aliases, grants, tags, asymmetric and multi-Region
 //! keys) is refused, never half done.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -195,6 +196,22 @@ impl SimKms {
     pub fn put_key_policy(&self, key_arn: &str, policy: &str) -> Result<(), SimError> {
         let policy = Policy::parse(policy, PolicyKind::Key).map_err(SimError::Policy)?;
         self.with_key(key_arn, |key| key.policy = policy)
+    }
+
+    /// Encrypts under a key without asking its policy: what whoever made it could
+    /// have done before there was one.
+    ///
+    /// # Errors
+    /// [`SimError::UnknownKey`].
+    pub fn wrap(
+        &self,
+        key_arn: &str,
+        context: &BTreeMap<String, String>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SimError> {
+        let mut wrapped = Vec::new();
+        self.with_key(key_arn, |key| wrapped = blob::seal(key, context, plaintext))?;
+        Ok(wrapped)
     }
 
     /// Enables or disables a key.

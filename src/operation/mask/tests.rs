@@ -91,10 +91,11 @@ fn year_of_date_is_the_year_of_what_begins_with_one() {
         ("1999-12-31T23:59:59Z", "1999"),
         ("20240229", "2024"),
         ("1999-12", "1999"),
+        ("", "***"),
     ];
     leaves(&MaskRule::YearOfDate, &cases);
     let bad = [
-        "",
+        " ",
         "2024-W05-1",
         "4111-1111-1111-1111",
         "2024-13-01",
@@ -119,6 +120,7 @@ fn year_of_date_is_the_year_of_what_begins_with_one() {
 #[test]
 fn generalise_gives_the_range_that_a_number_lies_in() {
     let tens = [
+        ("", "***"),
         ("0", "0-9"),
         ("29", "20-29"),
         ("29.99", "20-29"),
@@ -137,7 +139,7 @@ fn generalise_gives_the_range_that_a_number_lies_in() {
     leaves(&MaskRule::Generalise(1), &[("7", "7-7"), ("-7", "-7 to -7")]);
     leaves(&MaskRule::Generalise(u32::MAX), &[("1", "0-4294967294")]);
     let bad = [
-        "",
+        " ",
         "-",
         "+1",
         "1e3",
