@@ -53,6 +53,8 @@ mod numbers;
 mod outputs;
 #[path = "service/receipts.rs"]
 mod receipts;
+#[path = "service/review.rs"]
+mod review;
 #[path = "service/signing.rs"]
 mod signing;
 #[path = "service/tokens.rs"]

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_envelope::esdk::{self, ContextError, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
-use super::{Held, InputError, Unpad, policy};
+use super::{Held, InputError, PARSED, Unpad, policy};
 use crate::job::{BoundContext, BoundJob};
 use crate::keys::Keys;
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
@@ -94,8 +94,11 @@ impl<'m> Fields<'m> {
         memory: &mut Held<'_>,
     ) -> Result<usize, InputError> {
         let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
-        // KMS may take its time: what is kept for it counts from here.
-        memory.hold(self.memory())?;
+        // KMS may take its time: what is kept for it counts from here, and the one
+        // context that is parsed to ask it.
+        let contexts = self.seeker.wanted.iter().map(|wrapped| wrapped.context.len());
+        let parsed = contexts.max().unwrap_or_default().saturating_mul(PARSED);
+        memory.hold(self.memory().saturating_add(parsed))?;
         if self.seeker.known.len().saturating_add(self.seeker.wanted.len())
             > self.seeker.limits.max_data_keys
         {

@@ -1,5 +1,7 @@
 //! The manifest: strict in every table, and closed to what would let data out.
 
+mod crossing;
+
 use super::*;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";

@@ -15,9 +15,18 @@ use crate::manifest::{
 /// A ciphertext that some job opens.
 struct Opened<'a> {
     job: &'a JobName,
-    /// Which field it is, by its last name; `None` for a whole input.
-    field: Option<&'a str>,
+    /// Which field it is; `None` for a whole input.
+    field: Option<&'a FieldPath>,
     ciphertext: &'a Ciphertext,
+}
+
+/// A ciphertext that some job writes.
+struct Written<'a> {
+    /// Which field it is; `None` for a whole result.
+    field: Option<&'a FieldPath>,
+    kms: &'a KmsOutput,
+    /// The field's own context, beside the common one.
+    own: Option<&'a BTreeMap<String, Template>>,
 }
 
 /// Refuses jobs whose ciphertexts could be exchanged.
@@ -28,7 +37,7 @@ pub(super) fn check(jobs: &BTreeMap<JobName, Job>) -> Result<(), ManifestError> 
             one.check_apart(other)?;
         }
     }
-    jobs.values().try_for_each(|job| check_composed(job, &all))
+    jobs.values().try_for_each(|job| check_written(job, &all))
 }
 
 fn opened<'a>(job: &'a Job) -> Vec<Opened<'a>> {
@@ -37,18 +46,30 @@ fn opened<'a>(job: &'a Job) -> Vec<Opened<'a>> {
         Source::Whole(ciphertext) => vec![Opened { job: name, field: None, ciphertext }],
         Source::Fields(fields) => fields
             .iter()
-            .map(|(path, ciphertext)| Opened {
-                job: name,
-                field: Some(last_name(path)),
-                ciphertext,
-            })
+            .map(|(path, ciphertext)| Opened { job: name, field: Some(path), ciphertext })
             .collect(),
         Source::Clear => Vec::new(),
     };
     job.inputs.iter().flat_map(|input| of(&input.source)).collect()
 }
 
-/// The name that tells a field from others, whatever the shape it stands in.
+fn written(job: &Job) -> Vec<Written<'_>> {
+    match &job.output {
+        OutputSpec::Kms(kms) => vec![Written { field: None, kms, own: None }],
+        OutputSpec::Fields(fields, kms) => {
+            let each = fields.iter();
+            each.map(|(path, own)| Written { field: Some(path), kms, own: Some(own) }).collect()
+        }
+        OutputSpec::None | OutputSpec::Seal { .. } => Vec::new(),
+    }
+}
+
+/// Whether two jobs mean the same by their ciphertexts: both a whole, or fields
+/// of one name, whatever the shape that they stand in.
+fn alike(one: Option<&FieldPath>, other: Option<&FieldPath>) -> bool {
+    one.map(last_name) == other.map(last_name)
+}
+
 fn last_name(path: &FieldPath) -> &str {
     match path {
         FieldPath::Column(name) => name,
@@ -69,8 +90,13 @@ impl Opened<'_> {
             (Format::AwsEncryptionSdk { .. }, Format::AwsEncryptionSdk { .. })
                 | (Format::PlainEnvelope, Format::PlainEnvelope)
         );
+        // Within a job, what has the same name is another field all the same.
+        let same = match self.job == other.job {
+            true => self.field == other.field,
+            false => alike(self.field, other.field),
+        };
         let exchangeable = same_kind
-            && self.field != other.field
+            && !same
             && self.ciphertext.key == other.ciphertext.key
             && !differ(self.ciphertext, other.ciphertext);
         if !exchangeable {
@@ -88,7 +114,7 @@ impl Opened<'_> {
 
     fn place(&self) -> String {
         match self.field {
-            Some(field) => format!("the field {field:?} of job {:?}", self.job.as_str()),
+            Some(field) => format!("the field \"{field}\" of job {:?}", self.job.as_str()),
             None => format!("the whole input of job {:?}", self.job.as_str()),
         }
     }
@@ -112,35 +138,52 @@ fn differ(one: &Ciphertext, other: &Ciphertext) -> bool {
     })
 }
 
-/// Refuses a result that is made of what the caller composed and that some job
-/// would take for a producer's data.
-fn check_composed(job: &Job, all: &[Opened<'_>]) -> Result<(), ManifestError> {
+/// Refuses a result that some job would take for what it is not: for a
+/// producer's data where the caller composed it, for a field where it is a whole
+/// file or another field.
+fn check_written(job: &Job, all: &[Opened<'_>]) -> Result<(), ManifestError> {
     let composed = job.inputs.iter().any(|input| !matches!(input.source, Source::Whole(_)));
-    let OutputSpec::Kms(kms) = &job.output else { return Ok(()) };
-    let taken = all.iter().find(|opened| composed && fits(kms, opened.ciphertext));
-    match taken {
-        Some(opened) => Err(ManifestError::value(
-            format!("job {:?}: output.context", job.name.as_str()),
-            format!(
-                "{} would take this result, of which the caller can compose all that comes in the clear, for a producer's data: fix an entry of the context to another value",
-                opened.place()
-            ),
-        )),
-        None => Ok(()),
+    for written in written(job) {
+        for opened in all.iter().filter(|opened| written.fits(opened.ciphertext)) {
+            let what = match written.field {
+                // All that may come in the clear stays there.
+                Some(field) if !alike(written.field, opened.field) => {
+                    format!("the field \"{field}\" of this result for its own")
+                }
+                Some(_) => continue,
+                None if composed => "this result, of which the caller can compose all that comes in the clear, for a producer's data".to_owned(),
+                None if opened.field.is_some() => "this result for a field".to_owned(),
+                None => continue,
+            };
+            return Err(ManifestError::value(
+                format!("job {:?}: output.context", job.name.as_str()),
+                format!(
+                    "{} would take {what}: fix an entry of the context to another value",
+                    opened.place()
+                ),
+            ));
+        }
     }
+    Ok(())
 }
 
-/// Whether a result can be a ciphertext that a job opens.
-fn fits(kms: &KmsOutput, input: &Ciphertext) -> bool {
-    let possible = |name: &String, wanted: &Template| match kms.context.get(name) {
-        Some(given) => given.arg().is_some() || wanted.arg().is_some() || given == wanted,
-        None => false,
-    };
-    matches!(input.format, Format::AwsEncryptionSdk { .. })
-        && kms.key == input.key
-        && input.context.iter().all(|(name, wanted)| possible(name, wanted))
-        && input
-            .required_context
-            .iter()
-            .all(|(name, wanted)| !kms.context.contains_key(name) || possible(name, wanted))
+impl Written<'_> {
+    /// Whether it can be a ciphertext that a job opens.
+    fn fits(&self, input: &Ciphertext) -> bool {
+        let given = |name: &String| {
+            let own = self.own.and_then(|own| own.get(name));
+            own.or_else(|| self.kms.context.get(name))
+        };
+        let possible = |name: &String, wanted: &Template| match given(name) {
+            Some(given) => given.arg().is_some() || wanted.arg().is_some() || given == wanted,
+            None => false,
+        };
+        matches!(input.format, Format::AwsEncryptionSdk { .. })
+            && self.kms.key == input.key
+            && input.context.iter().all(|(name, wanted)| possible(name, wanted))
+            && input
+                .required_context
+                .iter()
+                .all(|(name, wanted)| given(name).is_none() || possible(name, wanted))
+    }
 }
