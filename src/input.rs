@@ -4,27 +4,27 @@
 //! opens what follows as it arrives. What came is compared with what the job
 //! pins before KMS is asked for anything. Knows no operation.
 
+mod admission;
 mod fields;
+mod incoming;
 mod unpad;
 
 use bytes::{Buf, BytesMut};
-use strongroom_envelope::esdk::{
-    self, CommitmentPolicy, ContextError, DecryptFailed, EncryptedDataKey, Header, Policy,
-    Signatures,
-};
-use strongroom_envelope::name::{UNNAMED, name};
+use strongroom_envelope::esdk::{self, ContextError, DecryptFailed, Header};
+use strongroom_envelope::name::UNNAMED;
 use strongroom_envelope::padding::PaddingError;
-use strongroom_envelope::{DataKey, SecretBuf, plain};
+use strongroom_envelope::{SecretBuf, plain};
 
 use crate::budget::{OverBudget, Share};
-use crate::connection::{Body, Connection, ConnectionError};
-use crate::job::{BoundContext, BoundJob};
+use crate::connection::ConnectionError;
+use crate::job::BoundJob;
 use crate::keys::{KeyError, Keys};
 use crate::manifest::{Format, Input, KeyArn, Limits, Source};
-use crate::receipts::Hash;
 use crate::shape::{Counts, RecordError};
 
+use admission::policy;
 pub use fields::Fields;
+pub use incoming::{Held, Incoming};
 pub use unpad::Unpad;
 
 /// An input that is being opened.
@@ -87,15 +87,6 @@ pub enum InputError {
     /// Too much at once.
     #[error(transparent)]
     Busy(#[from] OverBudget),
-}
-
-/// Where an input comes from, and what is kept of it until it is opened.
-pub struct Incoming<'c> {
-    /// The caller's connection.
-    pub conn: &'c mut Connection,
-    /// What has arrived and is not opened yet.
-    pub bytes: BytesMut,
-    hash: Hash,
 }
 
 impl<'m> Opening<'m> {
@@ -228,153 +219,6 @@ impl<'m> Opening<'m> {
     }
 }
 
-/// The memory that a request holds, by what it is besides an input.
-pub struct Held<'a> {
-    /// The request's share.
-    pub share: &'a mut Share,
-    /// Bytes of everything else.
-    pub others: usize,
-}
-
-impl Held<'_> {
-    /// Holds `bytes` for an input.
-    ///
-    /// # Errors
-    /// [`OverBudget`].
-    fn hold(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        self.share.hold(self.others.saturating_add(bytes))
-    }
-}
-
-impl<'c> Incoming<'c> {
-    /// What comes over `conn`.
-    #[must_use]
-    pub fn new(conn: &'c mut Connection) -> Self {
-        Self { conn, bytes: BytesMut::new(), hash: Hash::new() }
-    }
-
-    /// Reads more, or finds the end of the input.
-    ///
-    /// # Errors
-    /// [`ConnectionError`].
-    pub async fn read(&mut self) -> Result<Body, ConnectionError> {
-        let before = self.bytes.len();
-        let body = self.conn.read_body(&mut self.bytes).await?;
-        self.hash.update(self.bytes.get(before..).unwrap_or_default());
-        Ok(body)
-    }
-
-    /// SHA-256 of the input that has ended; what is read next is another one.
-    pub fn digest(&mut self) -> [u8; 32] {
-        std::mem::take(&mut self.hash).finish()
-    }
-
-    /// Bytes of memory that its buffers have.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        self.conn.memory().saturating_add(self.bytes.capacity())
-    }
-
-    /// Reads until a client has seen what it sends: the response then finds it
-    /// knowing the name of its input.
-    async fn first_bytes(&mut self, memory: &mut Share) -> Result<(), InputError> {
-        while name(&self.bytes).is_none() && self.read().await? == Body::More {
-            memory.hold(self.memory())?;
-        }
-        Ok(())
-    }
-
-    /// Reads until `parse` finds a header at the front, and takes it off.
-    async fn header<T>(
-        &mut self,
-        memory: &mut Share,
-        parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, InputError>,
-    ) -> Result<T, InputError> {
-        loop {
-            if let Some((header, len)) = parse(&self.bytes)? {
-                // An entry of a few bytes becomes two strings and a place in a map.
-                memory.hold(self.memory().saturating_add(len.saturating_mul(PARSED)))?;
-                self.bytes.advance(len);
-                return Ok(header);
-            }
-            if self.read().await? == Body::End {
-                return Err(InputError::NoHeader);
-            }
-            memory.hold(self.memory())?;
-        }
-    }
-}
-
-impl BoundContext<'_> {
-    /// Compares a message's encryption context with what the job pins: every
-    /// entry must be there, with its value; further entries may be.
-    fn admit(&self, header: Header) -> Result<Header, InputError> {
-        let mut header = header;
-        if !self.required.is_empty() {
-            header = header.with_required_context(&self.required)?;
-        }
-        let context = header.encryption_context();
-        let mut pinned = self.pinned.iter().chain(self.required.iter());
-        match pinned.find(|(name, value)| context.get(name) != Some(value)) {
-            Some((name, _)) => Err(InputError::Context(name.to_owned())),
-            None => Ok(header),
-        }
-    }
-
-    /// The encrypted data keys of a message that are under the job's KMS key.
-    fn candidates<'h>(&self, header: &'h Header) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
-        let key = &self.ciphertext.key;
-        let of_kms = |encrypted: &&EncryptedDataKey| {
-            key.is_key_of(encrypted) && encrypted.ciphertext.len() <= MAX_CIPHERTEXT_BLOB
-        };
-        let found: Vec<_> = header.encrypted_data_keys().iter().filter(of_kms).collect();
-        if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
-    }
-
-    /// The data key of a message: of several under the job's KMS key, the first
-    /// that KMS decrypts.
-    async fn data_key(&self, keys: &Keys, header: &Header) -> Result<DataKey, InputError> {
-        let mut refusal = None;
-        for encrypted in self.candidates(header)? {
-            let context = header.encryption_context();
-            match keys.decrypt(&self.ciphertext.key, context, &encrypted.ciphertext).await {
-                Ok(key) => return Ok(key),
-                Err(error) if error.is_of_the_ciphertext() => {
-                    refusal.get_or_insert(error);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(refusal.map_or_else(|| InputError::Key(self.ciphertext.key.clone()), InputError::from))
-    }
-}
-
-const fn policy(format: Format) -> Policy {
-    match format {
-        Format::AwsEncryptionSdk { allow_legacy, refuse_signed } => Policy {
-            commitment: if allow_legacy {
-                CommitmentPolicy::AllowLegacy
-            } else {
-                CommitmentPolicy::Require
-            },
-            signatures: if refuse_signed { Signatures::Refuse } else { Signatures::Accept },
-        },
-        Format::PlainEnvelope => {
-            Policy { commitment: CommitmentPolicy::Require, signatures: Signatures::Refuse }
-        }
-    }
-}
-
-/// Longest encrypted data key that KMS takes, in bytes (KMS API, Decrypt).
-const MAX_CIPHERTEXT_BLOB: usize = 6144;
-
-/// How many times as much memory a header takes once it is parsed.
-const PARSED: usize = 32;
-
-/// Most plaintext opened at once, in bytes, before it is worked on; a longer
-/// frame is opened whole.
-const PIECE: usize = 256 << 10;
-
 /// Opens a ciphertext that is given whole, as `input` says.
 ///
 /// # Errors
@@ -409,3 +253,7 @@ pub async fn open_value(
     }
     Ok(plaintext)
 }
+
+/// Most plaintext opened at once, in bytes, before it is worked on; a longer
+/// frame is opened whole.
+const PIECE: usize = 256 << 10;

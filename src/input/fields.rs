@@ -12,7 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_envelope::esdk::{self, ContextError, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
-use super::{Held, InputError, PARSED, Unpad, policy};
+use super::admission::policy;
+use super::incoming::PARSED;
+use super::{Held, InputError, Unpad};
 use crate::job::{BoundContext, BoundJob};
 use crate::keys::Keys;
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};

@@ -4,8 +4,9 @@
 //! nothing is left is no value.
 
 use strongroom_envelope::SecretBuf;
+use strongroom_envelope::index::Normalise;
 
-use crate::manifest::fields::Normalise;
+use crate::manifest::fields;
 use crate::shape::FieldError;
 
 /// The steps of a job, with buffers to take them in, which are erased.
@@ -16,8 +17,9 @@ pub(super) struct Normaliser {
 }
 
 impl Normaliser {
-    pub(super) fn new(steps: &[Normalise]) -> Self {
-        Self { steps: steps.to_vec(), text: SecretBuf::new(), next: SecretBuf::new() }
+    pub(super) fn new(steps: &[fields::Normalise]) -> Self {
+        let steps = steps.iter().map(|step| (*step).into()).collect();
+        Self { steps, text: SecretBuf::new(), next: SecretBuf::new() }
     }
 
     /// The value after all steps, until the next one comes.
@@ -30,7 +32,7 @@ impl Normaliser {
         for step in &self.steps {
             let text = str::from_utf8(self.text.expose()).map_err(|_| FieldError::NotUtf8)?;
             self.next.clear();
-            take(*step, text, &mut self.next);
+            step.apply(text, &mut self.next);
             std::mem::swap(&mut self.text, &mut self.next);
         }
         self.next.clear();
@@ -44,31 +46,10 @@ impl Normaliser {
     }
 }
 
-fn take(step: Normalise, text: &str, out: &mut SecretBuf) {
-    match step {
-        Normalise::Trim => out.extend_from_slice(text.trim().as_bytes()),
-        Normalise::Lowercase => push_all(text.chars().flat_map(char::to_lowercase), out),
-        Normalise::Digits => push_all(text.chars().filter(char::is_ascii_digit), out),
-        Normalise::CollapseSpaces => {
-            let mut space = false;
-            let kept = text.chars().filter_map(|c| {
-                let again = std::mem::replace(&mut space, c.is_whitespace()) && space;
-                if again { None } else { Some(if space { ' ' } else { c }) }
-            });
-            push_all(kept, out);
-        }
-    }
-}
-
-fn push_all(chars: impl Iterator<Item = char>, out: &mut SecretBuf) {
-    for c in chars {
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::fields::Normalise;
 
     fn apply(steps: &[Normalise], value: &str) -> String {
         let mut normaliser = Normaliser::new(steps);

@@ -179,7 +179,8 @@ fn utf8(text: &SecretBuf) -> &str {
 }
 
 impl Normalise {
-    fn apply(self, text: &str, out: &mut SecretBuf) {
+    /// Appends to `out` what the step makes of `text`.
+    pub fn apply(self, text: &str, out: &mut SecretBuf) {
         match self {
             Self::Trim => out.extend_from_slice(text.trim().as_bytes()),
             Self::Lowercase => append(out, text.chars().flat_map(char::to_lowercase)),
