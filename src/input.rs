@@ -9,8 +9,8 @@ mod unpad;
 
 use bytes::{Buf, BytesMut};
 use strongroom_envelope::esdk::{
-    self, CommitmentPolicy, ContextError, DecryptFailed, EncryptedDataKey, Header, Policy,
-    Signatures,
+    self, CommitmentPolicy, ContextError, DecryptFailed, EncryptedDataKey, EncryptionContext,
+    Header, Policy, Signatures,
 };
 use strongroom_envelope::name::{UNNAMED, name};
 use strongroom_envelope::padding::PaddingError;
@@ -57,6 +57,11 @@ pub enum InputError {
         "the message's encryption context does not have the value that the job requires for {0:?}"
     )]
     Context(String),
+    /// KMS would not take the message's encryption context.
+    #[error(
+        "the message's encryption context is longer than KMS takes, or has an entry without a name"
+    )]
+    ContextOfNoKey,
     /// The arguments make the encryption context unfit.
     #[error("the encryption context: {0}")]
     Unfit(#[from] ContextError),
@@ -314,6 +319,9 @@ impl BoundContext<'_> {
             header = header.with_required_context(&self.required)?;
         }
         let context = header.encryption_context();
+        if !kms_takes(context) {
+            return Err(InputError::ContextOfNoKey);
+        }
         let mut pinned = self.pinned.iter().chain(self.required.iter());
         match pinned.find(|(name, value)| context.get(name) != Some(value)) {
             Some((name, _)) => Err(InputError::Context(name.to_owned())),
@@ -325,7 +333,8 @@ impl BoundContext<'_> {
     fn candidates<'h>(&self, header: &'h Header) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
         let key = &self.ciphertext.key;
         let of_kms = |encrypted: &&EncryptedDataKey| {
-            key.is_key_of(encrypted) && encrypted.ciphertext.len() <= MAX_CIPHERTEXT_BLOB
+            key.is_key_of(encrypted)
+                && (1..=MAX_CIPHERTEXT_BLOB).contains(&encrypted.ciphertext.len())
         };
         let found: Vec<_> = header.encrypted_data_keys().iter().filter(of_kms).collect();
         if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
@@ -349,6 +358,16 @@ impl BoundContext<'_> {
     }
 }
 
+/// Whether KMS would look at a context at all. One that it calls invalid ends a
+/// request, and must not where it is the message's fault.
+fn kms_takes(context: &EncryptionContext) -> bool {
+    // As JSON, each entry has four quotes, a colon and a comma.
+    let len = context.iter().fold(1_usize, |len, (name, value)| {
+        len.saturating_add(name.len()).saturating_add(value.len()).saturating_add(6)
+    });
+    len <= MAX_CONTEXT && context.get("").is_none()
+}
+
 const fn policy(format: Format) -> Policy {
     match format {
         Format::AwsEncryptionSdk { allow_legacy, refuse_signed } => Policy {
@@ -367,6 +386,9 @@ const fn policy(format: Format) -> Policy {
 
 /// Longest encrypted data key that KMS takes, in bytes (KMS API, Decrypt).
 const MAX_CIPHERTEXT_BLOB: usize = 6144;
+
+/// Longest encryption context that KMS takes, in characters as JSON.
+const MAX_CONTEXT: usize = 8192;
 
 /// How many times as much memory a header takes once it is parsed.
 const PARSED: usize = 32;
