@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use strongroom_client::{Address, Client};
 use strongroom_emulator::{Machine, MachineError};
 
@@ -20,6 +22,9 @@ pub struct Wish {
     pub memory_mib: u32,
     /// Whether the image gets the simulated KMS's roots.
     pub own_roots: bool,
+    /// More for the manifest, in which `$customers` stands for the KMS key and
+    /// `$wrapped` for a key that it wraps for `tokens`.
+    pub jobs: &'static str,
     /// More files for the image.
     pub extra: Vec<(&'static str, Vec<u8>)>,
 }
@@ -32,6 +37,7 @@ impl Default for Wish {
             debug: false,
             memory_mib: 128,
             own_roots: true,
+            jobs: "",
             extra: Vec::new(),
         }
     }
@@ -63,7 +69,11 @@ impl Image {
         let plan = std::mem::take(&mut wish.plan);
         wish.plan.kms = plan.kms;
         wish.plan.credentials = plan.credentials;
-        let found = Foundation::laid(plan).await;
+        let mut found = Foundation::laid(plan).await;
+        let context = [("purpose".to_owned(), "tokens".to_owned())].into();
+        let wrapped = found.nitro.kms.wrap(&found.customers, &context, &[7; 64]).unwrap();
+        let jobs = wish.jobs.replace("$customers", &found.customers);
+        found.manifest += &jobs.replace("$wrapped", &STANDARD.encode(wrapped));
         let dir = tempfile::Builder::new().prefix("eif").tempdir().unwrap();
         let file = |name: &str, content: &[u8]| {
             let path = dir.path().join(name);

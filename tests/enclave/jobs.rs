@@ -68,6 +68,60 @@ async fn a_booted_enclave_reencrypts_and_seals_and_attests_the_image_that_was_bu
     assert_eq!(output, CUSTOMERS.as_bytes());
 }
 
+/// Jobs that need more of the machine than a mask does: keys of their own, an
+/// aggregate, a signature, padding.
+const MORE_JOBS: &str = r#"
+[[secret]]
+name = "tokens"
+key = "$customers"
+context = { purpose = "tokens" }
+wrapped = "$wrapped"
+
+[[job]]
+name = "tokens"
+operation = "tokenize"
+args = { tenant = { pattern = "[a-z]+" } }
+input = { format = "csv", key = "$customers", context = { purpose = "support", tenant = "{tenant}" } }
+secret = "tokens"
+tenant = "{tenant}"
+fields = { pan = { token = "ff1", alphabet = "digits" }, city = { token = "siv" }, name = "drop" }
+output = { protect = "none" }
+
+[[job]]
+name = "sums"
+operation = "aggregate"
+args = ["tenant"]
+input = { format = "csv", key = "$customers", context = { purpose = "support", tenant = "{tenant}" } }
+aggregate = { group_by = ["city"], compute = { people = "count" }, min_group_size = 5 }
+output = { protect = "kms", key = "$customers", context = { purpose = "sums" }, signed = true, pad_to = "4KiB" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booted_enclave_makes_tokens_sums_and_receipts_within_its_sandbox() {
+    let wish = Wish { jobs: MORE_JOBS, ..Wish::default() };
+    let Some(booted) = Booted::wished(wish).await else { return };
+    let house = &booted.house;
+    let mut client = house.client().await;
+    // From here on the client takes no result without a receipt that it believes.
+    client.attest(&house.verifier()).await.unwrap();
+    let message = house.acme().await;
+    let mut tokens = Vec::new();
+    let job = Job::new("tokens").arg("tenant", "acme");
+    let summary = client.run(&job, message.as_slice(), &mut tokens).await.unwrap();
+    assert_eq!(summary.proof.unwrap().job, "tokens");
+    let tokens = String::from_utf8(tokens).unwrap();
+    let card = tokens.lines().nth(1).unwrap().split(',').next().unwrap();
+    assert!(card.len() == 16 && card.bytes().all(|b| b.is_ascii_digit()), "{tokens}");
+    assert!(card != "4111111111111111" && !tokens.contains("London"), "{tokens}");
+
+    let (job, mut sums) = (Job::new("sums").arg("tenant", "acme"), Vec::new());
+    client.run(&job, message.as_slice(), &mut sums).await.unwrap();
+    let parsed = Header::parse(&sums, &Limits::default(), &Policy::default()).unwrap();
+    let (header, _) = parsed.unwrap();
+    assert!(header.suite().is_signed());
+    assert_eq!(header.encryption_context().get("strongroom-padding"), Some("iso7816-4"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_that_strongroomctl_writes_lets_this_image_in_and_no_other() {
     let Some((parts, booted)) = parts().zip(Booted::usual().await) else { return };

@@ -20,5 +20,6 @@ mod manifest;
 mod program;
 mod receipts;
 mod running;
+mod secrets;
 mod usage;
 mod verify;
