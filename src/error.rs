@@ -188,7 +188,9 @@ const fn input_code(error: &InputError) -> ErrorCode {
             plain::FormatError::TooLong(_) | plain::FormatError::EncryptedDataKeyTooLong(_),
         )
         | InputError::TooManyDataKeys(_) => ErrorCode::TooLarge,
-        InputError::Envelope(_) | InputError::NoHeader => ErrorCode::BadMessage,
+        InputError::Envelope(_) | InputError::NoHeader | InputError::ContextOfNoKey => {
+            ErrorCode::BadMessage
+        }
         InputError::Context(_) | InputError::RequiredContext(_) => ErrorCode::ContextMismatch,
         InputError::Key(_) => ErrorCode::WrongKey,
         InputError::NoDataKey(error) => key_code(error),

@@ -57,6 +57,11 @@ pub enum InputError {
         "the message's encryption context does not have the value that the job requires for {0:?}"
     )]
     Context(String),
+    /// KMS would not take the message's encryption context.
+    #[error(
+        "the message's encryption context is longer than KMS takes, or has an entry without a name"
+    )]
+    ContextOfNoKey,
     /// The arguments make the encryption context unfit.
     #[error("the encryption context: {0}")]
     Unfit(#[from] ContextError),

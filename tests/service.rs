@@ -21,20 +21,28 @@ mod workshop;
 
 #[path = "service/bad_input.rs"]
 mod bad_input;
+#[path = "service/budget.rs"]
+mod budget;
 #[path = "service/callers.rs"]
 mod callers;
 #[path = "service/client_api.rs"]
 mod client_api;
 #[path = "service/clock.rs"]
 mod clock;
+#[path = "service/composed.rs"]
+mod composed;
 #[path = "service/connections.rs"]
 mod connections;
 #[path = "service/envelopes.rs"]
 mod envelopes;
+#[path = "service/exchange.rs"]
+mod exchange;
 #[path = "service/fields.rs"]
 mod fields;
 #[path = "service/formats.rs"]
 mod formats;
+#[path = "service/held_back.rs"]
+mod held_back;
 #[path = "service/hostile_parent.rs"]
 mod hostile_parent;
 #[path = "service/joins.rs"]
@@ -53,8 +61,6 @@ mod numbers;
 mod outputs;
 #[path = "service/receipts.rs"]
 mod receipts;
-#[path = "service/review.rs"]
-mod review;
 #[path = "service/signing.rs"]
 mod signing;
 #[path = "service/tokens.rs"]

@@ -1,7 +1,9 @@
 //! Admission: a ciphertext is what the job opens, or KMS is asked for nothing.
 
 use strongroom_envelope::DataKey;
-use strongroom_envelope::esdk::{CommitmentPolicy, EncryptedDataKey, Header, Policy, Signatures};
+use strongroom_envelope::esdk::{
+    CommitmentPolicy, EncryptedDataKey, EncryptionContext, Header, Policy, Signatures,
+};
 
 use super::InputError;
 use crate::job::BoundContext;
@@ -17,6 +19,9 @@ impl BoundContext<'_> {
             header = header.with_required_context(&self.required)?;
         }
         let context = header.encryption_context();
+        if !kms_takes(context) {
+            return Err(InputError::ContextOfNoKey);
+        }
         let mut pinned = self.pinned.iter().chain(self.required.iter());
         match pinned.find(|(name, value)| context.get(name) != Some(value)) {
             Some((name, _)) => Err(InputError::Context(name.to_owned())),
@@ -31,7 +36,8 @@ impl BoundContext<'_> {
     ) -> Result<Vec<&'h EncryptedDataKey>, InputError> {
         let key = &self.ciphertext.key;
         let of_kms = |encrypted: &&EncryptedDataKey| {
-            key.is_key_of(encrypted) && encrypted.ciphertext.len() <= MAX_CIPHERTEXT_BLOB
+            key.is_key_of(encrypted)
+                && (1..=MAX_CIPHERTEXT_BLOB).contains(&encrypted.ciphertext.len())
         };
         let found: Vec<_> = header.encrypted_data_keys().iter().filter(of_kms).collect();
         if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
@@ -59,6 +65,16 @@ impl BoundContext<'_> {
     }
 }
 
+/// Whether KMS would look at a context at all. One that it calls invalid ends a
+/// request, and must not where it is the message's fault.
+fn kms_takes(context: &EncryptionContext) -> bool {
+    // As JSON, each entry has four quotes, a colon and a comma.
+    let len = context.iter().fold(1_usize, |len, (name, value)| {
+        len.saturating_add(name.len()).saturating_add(value.len()).saturating_add(6)
+    });
+    len <= MAX_CONTEXT && context.get("").is_none()
+}
+
 /// What of the Encryption SDK's suites a job opens.
 pub(super) const fn policy(format: Format) -> Policy {
     match format {
@@ -78,3 +94,6 @@ pub(super) const fn policy(format: Format) -> Policy {
 
 /// Longest encrypted data key that KMS takes, in bytes (KMS API, Decrypt).
 const MAX_CIPHERTEXT_BLOB: usize = 6144;
+
+/// Longest encryption context that KMS takes, in characters as JSON.
+const MAX_CONTEXT: usize = 8192;

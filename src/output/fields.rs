@@ -96,7 +96,8 @@ impl Visitor for Fields {
         match value.kind {
             // What was empty before stays so: there was nothing to open.
             Kind::Null => return Ok(Edit::Keep),
-            Kind::Text if value.text.is_empty() => return Ok(Edit::Keep),
+            // Unless its length is to be hidden: it may have been opened.
+            Kind::Text if value.text.is_empty() && self.pad_to.is_none() => return Ok(Edit::Keep),
             Kind::Text => {}
             Kind::Number | Kind::Bool | Kind::Nested => return Err(FieldError::NotACiphertext),
         }
