@@ -125,7 +125,8 @@ async fn a_sealed_result_of_records_that_the_parent_put_in_place_is_not_taken_fo
     let other = record(field(&house, "pan", b"5500005555555559").await, -99);
     let job = Job { input_sha256: Some(sha256(mine.as_bytes())), ..Job::new("seals") };
     let (secret, _) = RecipientSecretKey::generate().unwrap();
-    let changes: [(&str, fn(&mut Run, &[u8])); 3] = [
+    type Change = fn(&mut Run, &[u8]);
+    let changes: [(&str, Change); 3] = [
         ("the request as it was", |_, _| {}),
         ("without the digest", |run, _| run.input_sha256 = None),
         ("with the digest of the other", |run, body| {
