@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use strongroom::keys::road::Road;
-use strongroom::manifest::{KeyArn, Manifest, OutputSpec, Recipients};
+use strongroom::manifest::{CallerSpec, KeyArn, Manifest, OutputSpec, Recipients};
 use strongroom::server::{self, Service};
 use strongroom::transport::{Endpoint, Listener};
 use strongroom_attestation::{PcrValue, Policy, TrustRoot};
@@ -46,11 +46,13 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets it up for the manifest `text`: its KMS keys are made anew here and
     /// put in the place of those it names, and so are its wrapped keys, and
-    /// `owner` for the recipients that it lists.
+    /// `owner` for the recipients that it lists, and each of `callers` (name, public
+    /// key in hex) for the caller of that name.
     pub(crate) async fn set(
         source: &Path,
         text: &str,
         owner: &RecipientPublicKey,
+        callers: &BTreeMap<String, String>,
         kms_port: u16,
     ) -> Result<Self, CliError> {
         let manifest = parse(source, text)?;
@@ -65,9 +67,13 @@ impl Stage {
                 .map_err(|_| CliError::Internal("the simulated KMS made no key ARN"))?;
             keys.insert(arn, uses);
         }
+        let owner = hex::encode(owner.as_bytes());
         for listed in listed_recipients(&manifest) {
-            let owner = hex::encode(owner.as_bytes());
-            manifest_text = manifest_text.replace(&hex::encode(listed), &owner);
+            manifest_text = replace_hex(&manifest_text, listed, &owner);
+        }
+        for (name, key) in callers {
+            let named = manifest.callers.get(name).map_or(&[][..], public_key);
+            manifest_text = replace_hex(&manifest_text, named, key);
         }
         let simulated = parse(source, &manifest_text)?;
         for (name, secret) in &simulated.secrets {
@@ -163,7 +169,8 @@ pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-fn parse(source: &Path, text: &str) -> Result<Manifest, CliError> {
+/// Parses the manifest that was read from `source`.
+pub(crate) fn parse(source: &Path, text: &str) -> Result<Manifest, CliError> {
     Manifest::parse(text)
         .map_err(|error| CliError::Manifest { path: source.to_owned(), source: Box::new(error) })
 }
@@ -193,6 +200,30 @@ fn listed_recipients(manifest: &Manifest) -> impl Iterator<Item = &[u8; 32]> {
         | OutputSpec::Kms(_)
         | OutputSpec::Fields(..) => &[],
     })
+}
+
+const fn public_key(caller: &CallerSpec) -> &[u8] {
+    match caller {
+        CallerSpec::Ed25519(key) => key,
+        CallerSpec::P256(key) => key,
+    }
+}
+
+/// The text with `new` wherever it has the hex digits of `old`, of either case.
+fn replace_hex(text: &str, old: &[u8], new: &str) -> String {
+    let old = hex::encode(old);
+    if old.is_empty() {
+        return text.to_owned();
+    }
+    // Digits are ASCII: what is found in small letters stands there in the text too.
+    let lower = text.to_ascii_lowercase();
+    let (mut replaced, mut end) = (String::new(), 0);
+    for (start, found) in lower.match_indices(&old) {
+        replaced.push_str(text.get(end..start).unwrap_or_default());
+        replaced.push_str(new);
+        end = start.saturating_add(found.len());
+    }
+    replaced + text.get(end..).unwrap_or_default()
 }
 
 /// The manifest that is used when none is given: the project's example.

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     verify::show(&verified, names_image, output)
 }
 
-fn fresh_nonce() -> Result<Vec<u8>, CliError> {
+/// Bytes that nobody has seen before.
+pub(crate) fn fresh_nonce() -> Result<Vec<u8>, CliError> {
     let mut nonce = vec![0; 32];
     rand::fill(&mut nonce).map_err(|_| CliError::Internal("the system gives no random bytes"))?;
     Ok(nonce)

@@ -11,8 +11,9 @@ use strongroom_client::{
 use strongroom_envelope::name::UNNAMED;
 
 use crate::args::{HexBytes, ServiceArgs, arguments, hex_bytes, pair};
+use crate::commands::attest::fresh_nonce;
 use crate::commands::keygen;
-use crate::demands::Believe;
+use crate::demands::{Believe, now};
 use crate::error::CliError;
 use crate::files::{self, Sink};
 use crate::output::{Output, size};
@@ -62,6 +63,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
 
+    /// Beside --receipt: save the attestation document that vouches for the receipt's key here.
+    /// After the enclave's restart no other does (see `verify-receipt --document`). Say which
+    /// enclave with --pcr0
+    #[arg(long, value_name = "FILE", requires = "receipt")]
+    document: Option<PathBuf>,
+
     /// For a job that seals: this secret key, to open the result as it comes
     #[arg(long, value_name = "FILE", conflicts_with = "seal_to")]
     seal_key: Option<PathBuf>,
@@ -99,8 +106,9 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let signs_for_it = args.sign_with.is_some() && args.enclave.is_none();
     // With --seal-key alone, the result itself proves the enclave.
     let proves_it = args.believe.is_given() && (args.receipt.is_some() || args.seal_key.is_none());
-    if signs_for_it || proves_it {
-        client.attest(&args.believe.verifier()?).await?;
+    let mut document = None;
+    if signs_for_it || proves_it || args.document.is_some() {
+        document = Some(attest(&mut client, &args.believe.verifier()?).await?);
     }
     let started = Instant::now();
     let summary = run_job(&mut client, &job, &reader, input, &mut sink).await;
@@ -109,9 +117,20 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
         let receipt = summary.receipt.as_ref().ok_or(ReceiptRefused::Missing);
         files::write_whole(path, receipt.map_err(ClientError::from)?)?;
     }
+    if let Some((path, document)) = args.document.as_ref().zip(document) {
+        files::write_whole(path, &document)?;
+    }
     sink.commit().await?;
     let beside_result = files::is_standard(&args.output);
     show(&args.job, &summary, started.elapsed(), beside_result, output)
+}
+
+/// Attests the enclave as [`Client::attest`] does, and gives the document itself.
+async fn attest(client: &mut Client, verifier: &Verifier) -> Result<Vec<u8>, CliError> {
+    let nonce = fresh_nonce()?;
+    let document = client.attest_unverified(&nonce).await?;
+    client.believe(&verifier.verify(&document, &nonce, now())?);
+    Ok(document)
 }
 
 fn show(
@@ -151,9 +170,11 @@ fn show(
         (None, None) => "",
     };
     let text = format!(
-        "{job}: {} in, {} out ({protect}){records}{dropped}, {millis} ms{receipt}",
+        "{job}: {} in, {} out ({protect}){records}{dropped}, {millis} ms{receipt}\n\
+         request {}",
         size(summary.sent),
         size(summary.received),
+        summary.request,
     );
     output.note(beside_result, &value, &text)
 }

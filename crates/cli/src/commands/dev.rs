@@ -5,17 +5,19 @@
 
 mod folder;
 mod guide;
+mod job;
 mod sample;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use strongroom_client::{Address, Client, RecipientPublicKey};
+use strongroom_client::{Address, Client};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::error::CliError;
 use crate::files;
 use crate::output::Output;
-use crate::stage::{EXAMPLE_MANIFEST, Stage, wire_credentials};
+use crate::stage::{EXAMPLE_MANIFEST, Stage, parse, wire_credentials};
 use folder::Folder;
 use guide::Guide;
 
@@ -27,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "strongroom-dev")]
     dir: PathBuf,
 
-    /// Manifest to run; its KMS keys and listed recipients are replaced by simulated ones.
+    /// Manifest to run; its KMS keys, listed recipients and callers' keys are replaced by new ones.
     /// Without it, the project's example
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
@@ -46,8 +48,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
         strongroom::telemetry::init(LevelFilter::DEBUG);
     }
     let folder = Folder::open(&args.dir)?;
-    let owner = folder.owner_key()?;
-    let stage = set(args, owner.public_key()).await?;
+    let stage = set(args, &folder).await?;
     let _served = stage.serve(&folder.socket(), stage.kms.addr()).await?;
     let address = Address::Unix(folder.socket());
     let mut client = Client::connect(&address).await?;
@@ -59,15 +60,22 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     std::future::pending().await
 }
 
-async fn set(args: &Args, owner: &RecipientPublicKey) -> Result<Stage, CliError> {
-    let Some(path) = &args.manifest else {
-        let source = PathBuf::from("enclave.eif.toml");
-        return Stage::set(&source, EXAMPLE_MANIFEST, owner, args.kms_port).await;
+async fn set(args: &Args, folder: &Folder) -> Result<Stage, CliError> {
+    let (path, text) = match &args.manifest {
+        None => (PathBuf::from("enclave.eif.toml"), EXAMPLE_MANIFEST.to_owned()),
+        Some(path) => (path.clone(), read(path)?),
     };
+    let callers = parse(&path, &text)?.callers;
+    let callers = callers.into_keys().map(|name| Ok((name.clone(), folder.caller_key(&name)?)));
+    let callers = callers.collect::<Result<BTreeMap<_, _>, CliError>>()?;
+    let owner = folder.owner_key()?;
+    Stage::set(&path, &text, owner.public_key(), &callers, args.kms_port).await
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
     let bytes = files::read_small(path, MAX_MANIFEST)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| CliError::Usage(format!("{} is not UTF-8", path.display())))?;
-    Stage::set(path, &text, owner, args.kms_port).await
+    String::from_utf8(bytes)
+        .map_err(|_| CliError::Usage(format!("{} is not UTF-8", path.display())))
 }
 
 /// Longest manifest, in bytes.

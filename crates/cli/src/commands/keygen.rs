@@ -51,13 +51,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), CliError> {
 }
 
 fn caller(args: &Args, output: &Output) -> Result<(), CliError> {
-    let failed = |_| CliError::Internal("no key can be made");
-    let secret = CallerSecret::generate_ed25519().map_err(failed)?;
-    let public = hex::encode(secret.public_key().map_err(failed)?.as_bytes());
-    let public_path = public_path(&args.output);
-    let pem = caller_pem(&secret.to_pkcs8().map_err(failed)?)?;
-    files::write_new(&args.output, 0o600, pem.expose())?;
-    files::write_new(&public_path, 0o644, format!("{public}\n").as_bytes())?;
+    let (public, public_path) = write_caller(&args.output)?;
     let text = format!(
         "secret key   {} (keep it: who has it is this caller)\n\
          public key   {}\n\
@@ -70,6 +64,19 @@ fn caller(args: &Args, output: &Output) -> Result<(), CliError> {
         "algorithm": "ed25519",
     });
     output.answer(&value, &text)
+}
+
+/// Makes a caller's key pair and writes both files; gives the public key in hex,
+/// and the path of its file.
+pub(crate) fn write_caller(path: &Path) -> Result<(String, PathBuf), CliError> {
+    let failed = |_| CliError::Internal("no key can be made");
+    let secret = CallerSecret::generate_ed25519().map_err(failed)?;
+    let public = hex::encode(secret.public_key().map_err(failed)?.as_bytes());
+    let public_path = public_path(path);
+    let pem = caller_pem(&secret.to_pkcs8().map_err(failed)?)?;
+    files::write_new(path, 0o600, pem.expose())?;
+    files::write_new(&public_path, 0o644, format!("{public}\n").as_bytes())?;
+    Ok((public, public_path))
 }
 
 /// PKCS#8 in PEM (RFC 7468), as OpenSSL writes it.

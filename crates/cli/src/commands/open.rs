@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use strongroom_attestation::UnixTime;
 use strongroom_client::{Expected, INPUT_NAME_END, RequestId, input_name, open_sealed};
+use strongroom_envelope::name::UNNAMED;
 
 use crate::args::{FileArgs, HexBytes, arguments, hex_bytes, pair};
 use crate::commands::keygen;
@@ -42,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HEX", value_parser = hex_bytes)]
     request: Option<HexBytes>,
 
-    /// Demand that the result was made from this encrypted message; of the file only the beginning
-    /// is read
+    /// Demand that the result was made from this file: of an encrypted message the beginning is
+    /// read, for its id; any other stands for its SHA-256, which the request has to have named
     #[arg(long, value_name = "FILE")]
     of: Option<PathBuf>,
 
@@ -88,17 +89,46 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     output.note(files::is_standard(&args.files.output), &value, &text)
 }
 
-/// The name of the input in a file.
+/// What a result calls the input in a file: by its name, or else by its SHA-256.
 fn input_id(path: &Path) -> Result<Vec<u8>, CliError> {
     let len = u64::try_from(INPUT_NAME_END).unwrap_or(u64::MAX);
     let start = files::read_start(path, len)?;
     // A result in the place of its input, easily mixed up.
     let sealed = start.starts_with(&strongroom_envelope::seal::MAGIC);
     let name = input_name(&start).filter(|_| !sealed);
-    name.ok_or_else(|| CliError::NoMessage { path: path.to_owned() })
+    let name = name.ok_or_else(|| CliError::NoMessage { path: path.to_owned() })?;
+    if name != UNNAMED {
+        return Ok(name);
+    }
+    if files::is_standard(path) {
+        return Err(CliError::Usage("--of takes the name of a file: it is read twice".to_owned()));
+    }
+    files::sha256(path).map(Vec::from)
 }
 
 fn request_id(bytes: HexBytes) -> Result<RequestId, CliError> {
     let id = bytes.0.try_into().map(RequestId);
     id.map_err(|_| CliError::Usage("--request takes 32 hex digits".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_called_by_its_message_id_or_else_by_the_sha256_of_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input");
+        let named = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            input_id(&path)
+        };
+        assert_eq!(named(&[&[2, 4, 0x78][..], &[7; 32], b"rest"].concat()).unwrap(), [7; 32]);
+        for clear in [&b"id,pan\n1,2\n"[..], &[b'{'; 200_000]] {
+            assert_eq!(named(clear).unwrap(), files::sha256(&path).unwrap());
+        }
+        for none in [&b""[..], &[2, 4, 0x78], &strongroom_envelope::seal::MAGIC] {
+            assert!(matches!(named(none), Err(CliError::NoMessage { .. })), "{none:?}");
+        }
+    }
 }

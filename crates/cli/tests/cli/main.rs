@@ -15,6 +15,7 @@ mod folder;
 mod hints;
 mod image;
 mod interrupt;
+mod jobs;
 mod keys;
 mod manifest;
 mod program;

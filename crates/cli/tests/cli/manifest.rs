@@ -155,6 +155,16 @@ fn a_job_is_told_from_what_goes_in_to_who_learns_what() {
 }
 
 #[test]
+fn records_that_may_be_left_out_are_told_with_what_goes_in() {
+    let said = |job: &str| checked(&manifest(job))["jobs"][0]["goes_in"][0].to_string();
+    let drops = r#"bad_records = "drop", key = "KEY""#;
+    for job in [MASK, FIELDS] {
+        assert!(!said(job).contains("malformed"), "{job}");
+        assert!(said(&job.replace(r#"key = "KEY""#, drops)).contains("malformed"), "{job}");
+    }
+}
+
+#[test]
 fn of_a_protected_result_the_reader_learns_and_the_parent_sees_sizes() {
     let sealed = checked(&manifest(OPEN));
     let job = &sealed["jobs"][0];
@@ -199,6 +209,9 @@ fn each_danger_is_warned_about() {
     assert_eq!(with(TOKENIZE, "tenant = \"{tenant}\"\ninput", "input"), ["no-tenant"]);
     let keep = "unknown_fields = \"keep\"\noutput";
     assert_eq!(with(MASK, "output", keep), ["keeps-unknown"]);
+    assert_eq!(with(FIELDS, r#", name = "keep" }"#, " }"), ["field-without-rule"]);
+    let dropped = with(FIELDS, r#", name = "keep" }"#, r#", name = "drop" }"#);
+    assert_eq!(dropped, Vec::<String>::new(), "somebody thought of it");
     assert_eq!(with(AGGREGATE, "{ mean =", "{ max ="), ["single-values"]);
     assert_eq!(with(AGGREGATE, "{ mean =", "{ min ="), ["single-values"]);
     let sign = r#"

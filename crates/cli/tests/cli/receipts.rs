@@ -9,7 +9,8 @@ use strongroom_envelope::receipt::{Receipt, ReceiptKey};
 use strongroom_sim::SimNsm;
 use tempfile::TempDir;
 
-use crate::program::{error_of, misused, refused, run, run_json, text};
+use crate::program::{error_of, json_of, misused, refused, run, run_json, stderr, text};
+use crate::running::Dev;
 
 const INPUT: &[u8] = b"the encrypted message";
 const RESULT: &[u8] = b"pan\n1111\n";
@@ -189,4 +190,31 @@ fn a_call_that_cannot_be_signed_is_refused_before_anything_is_sent() {
     assert_eq!(misused(with(&["--enclave", "i-1-enc1"]))["code"], "usage");
     let three = ["--input", "/dev/null", "--input", "/dev/null"];
     assert_eq!(misused(with(&three))["code"], "usage");
+}
+
+#[test]
+fn the_document_saved_beside_a_receipt_verifies_it_when_the_enclave_is_gone() {
+    let mut dev = Dev::start();
+    assert_eq!(json_of(&mut dev.encrypt("producer", "acme", "message")).0, 0);
+    let [receipt, document, message, result] =
+        ["receipt", "document", "message", "result"].map(|name| dev.path(name));
+    let mut call = dev.call("mask-customers", "message", "result");
+    call.extend(["--receipt", &receipt, "--document", &document].map(str::to_owned));
+    // Nothing says which enclave the document has to be of.
+    assert_eq!(misused(call.clone())["code"], "image-unpinned");
+    call.extend(dev.trust());
+    let output = run(call);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let (_, request) = shown.trim_end().rsplit_once("\nrequest ").unwrap();
+    dev.child.kill().unwrap();
+    dev.child.wait().unwrap();
+    let verify = ["verify-receipt", &receipt, "--document", &document, "--request", request];
+    let compared = ["--input", &message, "--result", &result];
+    let trust = dev.trust();
+    let verify = verify.into_iter().chain(compared).chain(trust.iter().map(String::as_str));
+    let (code, json) = run_json(verify);
+    assert_eq!((code, &json["request"]), (0, &request.into()), "{json}");
+    let without = ["call", "--to", "unix:/nowhere", "--job", "j", "--document", &document];
+    assert_eq!(misused(without)["code"], "usage");
 }

@@ -48,7 +48,7 @@ impl World {
         let (owner, public) = RecipientSecretKey::generate()
             .map_err(|_| CliError::Internal("the system gives no random bytes"))?;
         let source = Path::new("enclave.eif.toml");
-        let stage = Stage::set(source, EXAMPLE_MANIFEST, &public, 0).await?;
+        let stage = Stage::set(source, EXAMPLE_MANIFEST, &public, &BTreeMap::new(), 0).await?;
         let folder = tempfile::tempdir()
             .map_err(|error| CliError::file("create", Path::new("a temporary folder"), error))?;
         let (inside, outside) =

@@ -57,6 +57,17 @@ impl Folder {
         Ok(secret)
     }
 
+    /// The public key, in hex, of a caller's key pair: that of the last run, or of a new one.
+    pub(super) fn caller_key(&self, name: &str) -> Result<String, CliError> {
+        let path = self.file(&caller_key_name(name));
+        if !path.exists() {
+            return keygen::write_caller(&path).map(|(public, _)| public);
+        }
+        let public = keygen::read_caller(&path)?.public_key();
+        let public = public.map_err(|_| CliError::Internal("a caller's key has no public key"))?;
+        Ok(hex::encode(public.as_bytes()))
+    }
+
     /// Writes what one needs to call the stage.
     pub(super) fn write(&self, stage: &Stage) -> Result<(), CliError> {
         files::write_whole(&self.file("kms-ca.pem"), stage.kms.ca_pem().as_bytes())?;
@@ -108,6 +119,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         self.remove_socket();
     }
+}
+
+/// Name of the file with a caller's secret key. The names of callers are plain.
+pub(super) fn caller_key_name(caller: &str) -> String {
+    format!("caller-{caller}.key")
 }
 
 /// Takes a folder that is there, if it holds nothing of anybody else's.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use strongroom::manifest::{Job, KeyArn, Manifest, OutputSpec};
+use strongroom::manifest::{Job, KeyArn, Manifest};
 
 use super::folder::Folder;
+use super::job::Commands;
 use crate::command_line::{CommandLine, quoted};
 use crate::error::CliError;
 use crate::output::Output;
@@ -41,13 +42,6 @@ struct Key {
     input_of: Vec<String>,
     /// Jobs whose results leave under it.
     output_of: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Commands {
-    job: String,
-    encrypt: CommandLine,
-    call: CommandLine,
 }
 
 impl Guide {
@@ -112,8 +106,7 @@ impl Guide {
             }
         }
         for commands in &self.jobs {
-            let _ = writeln!(out, "\n{}", output.dim(&format!("# job {}", commands.job)));
-            let _ = writeln!(out, "{}\n{}", commands.encrypt.broken(), commands.call.broken());
+            let _ = write!(out, "\n{}", commands.text(output));
         }
         let head = "\n# as data owner: is it the enclave that I expect?";
         let _ = writeln!(out, "{}\n{}", output.dim(head), self.attest.broken());
@@ -133,40 +126,3 @@ impl Key {
         Self { arn: arn.to_string(), input, output, input_of, output_of }
     }
 }
-
-impl Commands {
-    fn of(
-        job: &Job,
-        folder: &Folder,
-        address: &str,
-        trusted: impl Fn(CommandLine) -> CommandLine,
-    ) -> Self {
-        let file = |name: &str| folder.file(name).display().to_string();
-        let name = job.name.as_str();
-        let args: BTreeMap<String, String> =
-            job.args.keys().map(|arg| (arg.clone(), EXAMPLE_VALUE.to_owned())).collect();
-        let message = file(&format!("{name}.encrypted"));
-        let mut encrypt = CommandLine::new("strongroomctl encrypt");
-        if let Some(input) = job.ciphertexts().next() {
-            encrypt = encrypt.option("--kms-key", input.key.as_str());
-            for (key, value) in &input.context {
-                encrypt = encrypt.option("--context", &format!("{key}={}", value.fill(&args)));
-            }
-        }
-        encrypt = encrypt.option("--input", &file("customers.csv")).option("--output", &message);
-        let mut call =
-            CommandLine::new("strongroomctl call").option("--to", address).option("--job", name);
-        for (arg, value) in &args {
-            call = call.option("--arg", &format!("{arg}={value}"));
-        }
-        call =
-            call.option("--input", &message).option("--output", &file(&format!("{name}.result")));
-        if let OutputSpec::Seal { .. } = &job.output {
-            call = trusted(call.option("--seal-key", &file("owner.key")));
-        }
-        Self { job: name.to_owned(), encrypt, call }
-    }
-}
-
-/// Value of every argument in the commands.
-const EXAMPLE_VALUE: &str = "acme";

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use strongroom::manifest::class::Class;
+use strongroom::manifest::fields::BadRecords;
 use strongroom::manifest::operations::{FieldsVerb, OperationSpec};
 use strongroom::manifest::{
     ArgSpec, Ciphertext, Format, Input, Job, KmsOutput, Manifest, OutputSpec, Recipients, Source,
@@ -100,7 +101,11 @@ fn argument(job: &Job, name: &str, spec: &ArgSpec) -> String {
 }
 
 fn goes_in(input: &Input) -> Vec<String> {
-    let shape = shape(input.shape);
+    let dropped = match input.bad_records {
+        BadRecords::Drop => " (malformed records are left out and counted: bad_records = \"drop\")",
+        BadRecords::Refuse => "",
+    };
+    let shape = format!("{}{dropped}", shape(input.shape));
     match &input.source {
         Source::Whole(ciphertext) => vec![format!("{shape} in {}", described(ciphertext))],
         Source::Clear => vec![format!("{shape} in the clear, whatever the caller sends")],

@@ -2,7 +2,7 @@
 //! all the same: what is never right is refused by the parser.
 
 use serde::Serialize;
-use strongroom::manifest::fields::UnknownFields;
+use strongroom::manifest::fields::{FieldPath, UnknownFields};
 use strongroom::manifest::operations::{
     AggregateSpec, Compute, FieldsVerb, MatchForm, OperationSpec,
 };
@@ -45,6 +45,7 @@ pub(super) fn of_job(job: &Job) -> Vec<Warning> {
         legacy_suites(job),
         no_tenant(job),
         keeps_unknown(job),
+        field_without_rule(job),
         single_values(job),
         same_key(job),
     ];
@@ -130,6 +131,31 @@ fn keeps_unknown(job: &Job) -> Option<Warning> {
             "Leave unknown_fields out, and name each field that may leave.",
         )
     })
+}
+
+fn field_without_rule(job: &Job) -> Option<Warning> {
+    let OperationSpec::Fields(spec) = &job.operation else { return None };
+    let encrypted = job.inputs.iter().filter_map(|input| match &input.source {
+        Source::Fields(fields) => Some(fields.keys()),
+        Source::Whole(_) | Source::Clear => None,
+    });
+    let named = |field: &&FieldPath| spec.rules.keys().any(|rule| overlap(rule, field));
+    let forgotten: Vec<String> =
+        encrypted.flatten().filter(|field| !named(field)).map(ToString::to_string).collect();
+    (spec.unknown == UnknownFields::Drop && !forgotten.is_empty()).then(|| {
+        Warning::new(
+            "field-without-rule",
+            format!("encrypted and then left out, for no rule names it: {}", forgotten.join(", ")),
+            "Give each encrypted field a rule in fields; \"drop\" says that it is meant.",
+        )
+    })
+}
+
+fn overlap(one: &FieldPath, other: &FieldPath) -> bool {
+    match (one, other) {
+        (FieldPath::Pointer(one), FieldPath::Pointer(other)) => one.overlaps(other),
+        (one, other) => one == other,
+    }
 }
 
 fn single_values(job: &Job) -> Option<Warning> {
