@@ -26,7 +26,8 @@ pub fn manifest_with(job: &str, max_record: &str) -> Manifest {
     let job = job.replace("{ INPUT", &input);
     let job =
         job.replace("BYTES", &format!("{{ key = \"{KEY}\", context = {{ purpose = \"test\" }} }}"));
-    let output = "output = { protect = \"seal\", to = \"any\" }";
+    let to = "ab".repeat(32);
+    let output = format!("output = {{ protect = \"seal\", to = [\"{to}\"] }}");
     let base = BASE.replace("KEY", KEY).replace("MAX_RECORD", max_record);
     let text = format!("{base}\n[[job]]\nname = \"job\"\n{output}\n{job}");
     Manifest::parse(&text).unwrap_or_else(|error| panic!("{error}\n{job}"))
