@@ -29,3 +29,5 @@ mod python;
 mod speed;
 #[path = "operations/split.rs"]
 mod split;
+#[path = "operations/two_looks.rs"]
+mod two_looks;
