@@ -46,7 +46,7 @@ output = { protect = "kms", key = "$archive", context = { purpose = "sums" }, fr
 name = "sealed"
 operation = "open"
 input = { key = "$customers", context = { purpose = "support" } }
-output = { protect = "seal", to = "any", pad_to = "64KiB" }
+output = { protect = "seal", to = "any", pad_to = "256KiB" }
 
 [[job]]
 name = "rekey"
@@ -136,10 +136,10 @@ async fn how_long_a_padded_sealed_result_is_does_not_show_in_how_it_is_cut() {
     let house = house(JOBS).await;
     let (_, public) = RecipientSecretKey::generate().unwrap();
     let mut seen = Vec::new();
-    for len in [1, 20_000, 20_016, (64 << 10) - 1] {
-        let input = house.encrypt(&house.customers, &ACME, &vec![b'x'; len], 512).await;
+    for len in [1, 70_000, 140_016, (256 << 10) - 1] {
+        let input = house.encrypt(&house.customers, &ACME, &vec![b'x'; len], 4096).await;
         let cuts = cuts(&house, &run_to("sealed", Some(public.as_bytes())), &input).await;
-        assert!(cuts.iter().sum::<usize>() > 64 << 10);
+        assert!(cuts.iter().sum::<usize>() > 256 << 10);
         seen.push(cuts.len());
     }
     // Attestation documents differ by some bytes of the signatures within.
