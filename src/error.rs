@@ -44,9 +44,13 @@ pub enum RequestError {
     /// The input, up to its plaintext.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// No data key for the result, or no key of the manifest's own.
+    /// No data key for the result.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// No key of the manifest's own: the manifest's or the key policy's matter, not
+    /// the input's.
+    #[error("the manifest's [[secret]] {0:?}: {1}")]
+    Secret(String, #[source] KeyError),
     /// The decrypted data.
     #[error(transparent)]
     Operation(#[from] OperationError),
@@ -95,7 +99,7 @@ impl RequestError {
                 CallerError::Run(_) => ErrorCode::BadRequest,
             },
             Self::Input(error) => input_code(error),
-            Self::Key(error) => key_code(error),
+            Self::Key(error) | Self::Secret(_, error) => key_code(error),
             Self::Operation(error) => match error {
                 OperationError::Record(_) | OperationError::Sign(_) | OperationError::Result(_) => {
                     ErrorCode::BadRecord
@@ -136,7 +140,9 @@ impl RequestError {
 impl RequestError {
     /// KMS's refusal, where it is the reason.
     fn refusal(&self) -> Option<&Refusal> {
-        let (Self::Key(error) | Self::Input(InputError::NoDataKey(error))) = self else {
+        let (Self::Key(error) | Self::Secret(_, error) | Self::Input(InputError::NoDataKey(error))) =
+            self
+        else {
             return None;
         };
         match error {

@@ -96,5 +96,6 @@ async fn token_key(service: &Service, name: &str) -> Result<TokenKey, RequestErr
 
 async fn secret(service: &Service, name: &str) -> Result<SecretBuf, RequestError> {
     let spec = service.manifest().secrets.get(name).ok_or(OperationError::Secret)?;
-    Ok(service.keys().secret(spec).await?)
+    let secret = service.keys().secret(spec).await;
+    secret.map_err(|error| RequestError::Secret(name.to_owned(), error))
 }

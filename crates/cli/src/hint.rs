@@ -175,6 +175,9 @@ fn of_refusal(body: &ErrorBody) -> &'static str {
         ErrorCode::BadArgument if body.message.contains("leave seal_to") => {
             "leave --seal-key, --seal-to and --nonce out"
         }
+        ErrorCode::BadArgument if body.message.contains("input_sha256") => {
+            "give the input as a file with --input: what is signed for is read twice"
+        }
         code => of_code(code),
     }
 }

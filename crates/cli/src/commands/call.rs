@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use strongroom_client::{
-    Caller, Client, Error as ClientError, Inputs, Job, Protect, ReceiptRefused, Recipient,
-    RecipientSecretKey, Summary, Verifier,
+    Caller, Client, Error as ClientError, INPUT_NAME_END, Inputs, Job, Protect, ReceiptRefused,
+    Recipient, RecipientSecretKey, Summary, Verifier, input_name,
 };
+use strongroom_envelope::name::UNNAMED;
 
 use crate::args::{HexBytes, ServiceArgs, arguments, hex_bytes, pair};
 use crate::commands::attest::fresh_nonce;
@@ -52,6 +53,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", requires = "sign_with")]
     enclave: Option<String>,
 
+    /// Have nothing of the result leave the enclave unless it is of this very input; it has to
+    /// fit the enclave's memory then. Without asking where the request is signed, or the result
+    /// sealed, and the input is not encrypted as a whole
+    #[arg(long)]
+    bind_input: bool,
+
     /// Save the receipt here (see `verify-receipt`). With --pcr0, it is verified first
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -85,8 +92,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
     let reader = Reader::of(&args)?;
     let caller = args.sign_with.as_ref().map(|with| caller(with, args.enclave.as_ref()));
-    let job =
-        Job { args: arguments(args.args)?, caller: caller.transpose()?, ..Job::new(&args.job) };
+    let input_sha256 = bound_input(&args)?;
+    let job = Job {
+        args: arguments(args.args)?,
+        caller: caller.transpose()?,
+        input_sha256,
+        ..Job::new(&args.job)
+    };
     let (input, total) = inputs(&args.input, &args.output).await?;
     let mut sink = Sink::create(&args.output)?;
     let deadline = Duration::from_secs(args.deadline);
@@ -165,6 +177,24 @@ fn show(
         summary.request,
     );
     output.note(beside_result, &value, &text)
+}
+
+/// SHA-256 of the first input, where the enclave is to take no other.
+fn bound_input(args: &Args) -> Result<Option<[u8; 32]>, CliError> {
+    let Some(first) = args.input.first() else { return Ok(None) };
+    let vouched = args.sign_with.is_some() || args.seal_key.is_some() || args.seal_to.is_some();
+    if files::is_standard(first) {
+        let missing = "--bind-input reads the input twice: give it as a file";
+        return if args.bind_input { Err(CliError::Usage(missing.to_owned())) } else { Ok(None) };
+    }
+    if !args.bind_input {
+        let len = u64::try_from(INPUT_NAME_END).unwrap_or(u64::MAX);
+        let named = input_name(&files::read_start(first, len)?);
+        if !vouched || named.is_none_or(|name| name != UNNAMED) {
+            return Ok(None);
+        }
+    }
+    files::sha256(first).map(Some)
 }
 
 /// Opens the one input, or the two, and says how long they are together.

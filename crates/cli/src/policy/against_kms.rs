@@ -150,6 +150,7 @@ async fn the_policy_that_is_written_lets_the_images_decrypt_and_nothing_else() {
         parent: PARENT.to_owned(),
         administrator: OTHER.to_owned(),
         producers: vec!["arn:aws:iam::111122223333:role/producer".to_owned()],
+        secret_makers: Vec::new(),
         context: BTreeMap::from([("purpose".to_owned(), "support".to_owned())]),
     };
     let policy = compose::policy(&[image(MEANT), image(upgraded)], &roles).to_string();

@@ -15,6 +15,8 @@ pub(crate) struct Roles {
     pub(crate) administrator: String,
     /// Who encrypts for the enclave.
     pub(crate) producers: Vec<String>,
+    /// Who has KMS make keys that nobody sees, for the manifest.
+    pub(crate) secret_makers: Vec<String>,
     /// Encryption context that every use must have.
     pub(crate) context: BTreeMap<String, String>,
 }
@@ -35,6 +37,18 @@ pub(crate) fn policy(images: &[Image], roles: &Roles) -> Value {
             "Effect": "Allow",
             "Principal": { "AWS": roles.producers },
             "Action": ["kms:GenerateDataKey", "kms:Encrypt"],
+            "Resource": "*",
+        }));
+    }
+    if !roles.secret_makers.is_empty() {
+        statements.push(json!({
+            "Sid": "SecretMakers",
+            "Effect": "Allow",
+            "Principal": { "AWS": roles.secret_makers },
+            "Action": [
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:GenerateDataKeyPairWithoutPlaintext",
+            ],
             "Resource": "*",
         }));
     }

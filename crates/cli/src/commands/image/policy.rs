@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long = "producer", value_name = "ARN")]
     producers: Vec<String>,
 
+    /// Who has KMS make the keys of the manifest's [[secret]]s, and sees none of them
+    #[arg(long = "secret-maker", value_name = "ARN")]
+    secret_makers: Vec<String>,
+
     /// Encryption context without which the enclave cannot use the key
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     context: Vec<(String, String)>,
@@ -81,7 +85,8 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), CliError> {
         ));
     }
     let context = context(args.context)?;
-    let roles = Roles { parent: args.role, administrator, producers: args.producers, context };
+    let (producers, secret_makers) = (args.producers, args.secret_makers);
+    let roles = Roles { parent: args.role, administrator, producers, secret_makers, context };
     let policy = compose::policy(&images, &roles);
     let text = serde_json::to_string_pretty(&policy).unwrap_or_default();
     output.answer(&policy, &text)

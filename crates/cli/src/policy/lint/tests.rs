@@ -260,6 +260,7 @@ fn what_image_policy_writes_has_no_hole() {
         parent: ROLE.to_owned(),
         administrator: "arn:aws:iam::111122223333:role/admin".to_owned(),
         producers: Vec::new(),
+        secret_makers: vec!["arn:aws:iam::111122223333:role/maker".to_owned()],
         context: BTreeMap::from([("purpose".to_owned(), "support".to_owned())]),
     };
     let written = compose::policy(&images, &roles).to_string();
