@@ -135,8 +135,11 @@ fn text(Checked { receipt, document }: &Checked, args: &Args) -> String {
         line("KMS key", key);
     }
     if let Some(records) = receipt.records {
-        let dropped = receipt.dropped.unwrap_or_default();
-        line("records", &format!("{records}, and {dropped} malformed left out"));
+        line("records", &records.to_string());
+    }
+    // Of numbers about groups the receipt has only this.
+    if let Some(dropped) = receipt.dropped {
+        line("dropped", &format!("{dropped} malformed records were left out"));
     }
     let _ = write!(text, "\n{}", proven(args));
     text

@@ -46,6 +46,13 @@ join = { on = ["email", "email"], min_group_size = 5 }
 output = { protect = "none" }
 
 [[job]]
+name = "statistics"
+operation = "aggregate"
+input = { format = "csv", key = "KEY", context = { purpose = "statistics" } }
+aggregate = { group_by = [], compute = { n = "count", all = { sum = "amount" } }, min_group_size = 7 }
+output = { protect = "none" }
+
+[[job]]
 name = "envelope"
 operation = "mask"
 input = { format = "csv", encryption = "plain-envelope", key = "KEY", context = { purpose = "reports" } }
@@ -109,6 +116,7 @@ fn the_commands_for_callers_two_inputs_and_envelopes_work_as_they_are_shown() {
     assert_eq!(result(&dev, "signed-for"), customers);
     let distinct = customers.lines().count() - 1;
     assert_eq!(result(&dev, "in-common"), format!("suppressed,count\nfalse,{distinct}\n"));
+    assert_eq!(result(&dev, "statistics").lines().last(), Some("false,5050,100"));
     assert_eq!(result(&dev, "envelope").lines().count(), customers.lines().count());
     for file in ["in-common.first.encrypted", "in-common.second.encrypted", "caller-branch.key"] {
         assert!(dev.file(file).exists(), "{file}");

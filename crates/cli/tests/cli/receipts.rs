@@ -114,6 +114,7 @@ fn a_good_receipt_is_shown_with_what_was_compared() {
     let output = run(case.good(&more));
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("genuine") && !shown.contains("not compared"), "{shown}");
+    assert!(shown.contains("records      1\ndropped      2 malformed"), "{shown}");
     let output = run(case.good(&["--job", "mask"]));
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("not compared: the request (--request), the input"), "{shown}");
@@ -215,6 +216,7 @@ fn the_document_saved_beside_a_receipt_verifies_it_when_the_enclave_is_gone() {
     let verify = verify.into_iter().chain(compared).chain(trust.iter().map(String::as_str));
     let (code, json) = run_json(verify);
     assert_eq!((code, &json["request"]), (0, &request.into()), "{json}");
+    assert!(json["records"].as_u64().is_some_and(|records| records > 0), "{json}");
     let without = ["call", "--to", "unix:/nowhere", "--job", "j", "--document", &document];
     assert_eq!(misused(without)["code"], "usage");
 }

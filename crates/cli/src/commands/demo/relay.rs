@@ -86,9 +86,11 @@ async fn accept(listener: Listener, leads_to: watch::Receiver<Endpoint>, tape: A
         let upstream = leads_to.borrow_and_update().clone();
         connections.spawn(async move {
             tokio::select! {
+                // The end first: else a request that follows might still pass.
+                biased;
+                _ = leads_to.changed() => {}
                 // A connection that fails is over for both sides; that is all.
                 _ = connection(stream, &upstream, &tape) => {}
-                _ = leads_to.changed() => {}
             }
         });
     }
