@@ -133,10 +133,12 @@ const fn of_sealed(error: &SealedError) -> Option<&'static str> {
         SealedError::Format(_) | SealedError::Truncated => {
             Some("is this the file that call --seal-to wrote?")
         }
-        SealedError::Open(OpenError::OtherRequest) => Some(
-            "compare --job, --arg, --request, --nonce and --of with the call that made the \
-                 result; of a file for --of that is no encrypted message, its SHA-256 was compared \
-                 with the one that the request named",
+        SealedError::Open(OpenError::OtherRequest) => {
+            Some("compare --job, --arg, --request and --nonce with the call that made the result")
+        }
+        SealedError::Open(OpenError::OtherInput) => Some(
+            "compare --of with the call that made the result: of an encrypted message its id was \
+             compared, of any other file its SHA-256 with the one that the request named",
         ),
         SealedError::Open(_) | SealedError::NoInput | SealedError::Padding(_) => None,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{shell, stderr, text};
+use crate::program::{error_of, run_json, shell, stderr, text};
 use crate::running::Dev;
 
 const MANIFEST: &str = r#"
@@ -22,6 +22,12 @@ name = "tokens"
 key = "KEY"
 context = { purpose = "tokens" }
 wrapped = "AQID"
+
+[[secret]]
+name = "approvals"
+key = "KEY"
+context = { purpose = "approvals" }
+wrapped = "AQIE"
 
 [[caller]]
 name = "branch"
@@ -69,6 +75,15 @@ tenant = "{tenant}"
 input = { format = "csv", encryption = "none" }
 fields = { pan = { token = "siv" } }
 output = { protect = "kms", key = "OTHER", context = { purpose = "values", tenant = "{tenant}" } }
+
+[[job]]
+name = "approved"
+operation = "sign"
+secret = "approvals"
+callers = ["branch"]
+input = { encryption = "none" }
+sign = { algorithm = "ed25519" }
+output = { protect = "seal", to = "any" }
 
 [[job]]
 name = "rows"
@@ -137,4 +152,27 @@ fn a_job_that_takes_nothing_encrypted_as_a_whole_is_shown_without_encrypt() {
     assert!(!call("rows").contains("--sign-with"));
     let listed = job(&dev, "listed");
     assert!(listed["notes"].to_string().contains("who=acme cannot work"), "{listed}");
+}
+
+#[test]
+fn a_sealed_result_of_an_input_in_the_clear_is_opened_as_of_that_very_file() {
+    let dev = start();
+    // Sealed to the owner's public key this time, and stored.
+    let call = job(&dev, "approved")["call"].as_str().unwrap();
+    let sealed = call.replace("--seal-key", "--seal-to").replace("owner.key", "owner.key.pub");
+    let output = shell(&sealed);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let open = |of: &str| {
+        let args = ["open", "--seal-key", &dev.path("owner.key"), "--of", &dev.path(of)];
+        let files =
+            ["--input", &dev.path("approved.result"), "--output", &dev.path("approved.signature")];
+        args.into_iter().chain(files).map(str::to_owned).chain(dev.trust()).collect::<Vec<_>>()
+    };
+    std::fs::write(dev.file("other.csv"), "id\n1\n").unwrap();
+    let error = error_of(open("other.csv"));
+    assert_eq!(error["code"], "sealed-refused");
+    assert!(error["hint"].as_str().unwrap().contains("its SHA-256"), "{error}");
+    let (code, json) = run_json(open("customers.csv"));
+    assert_eq!(code, 0, "{json}");
+    assert_eq!(std::fs::read(dev.file("approved.signature")).unwrap().len(), 64);
 }
