@@ -14,6 +14,8 @@ mod normalise;
 pub mod sign;
 pub mod tokenize;
 
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::signing::SigningKey;
 use strongroom_envelope::token::TokenKey;
@@ -133,7 +135,9 @@ impl Operation {
                 Work::Match(records(first, vec![spec.field.clone()]), Box::new(matching))
             }
             (OperationSpec::Aggregate(spec), _) => {
-                let aggregator = Box::new(Aggregator::new(spec, max_groups));
+                let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+                let key = key.map_err(|_| OperationError::Secret)?;
+                let aggregator = Box::new(Aggregator::new(spec, max_groups).with_key(key));
                 Work::Aggregate(
                     records(first, Aggregator::fields(spec)),
                     aggregator,

@@ -96,6 +96,9 @@ pub struct AggregateSpec {
     pub conditions: Vec<Condition>,
     /// Records that a group must have to be shown; smaller ones are merged.
     pub min_group_size: u64,
+    /// The field that says whose a record is: with it, the size of a group is the
+    /// number of its distinct values.
+    pub per: Option<FieldPath>,
 }
 
 /// A number about a group.

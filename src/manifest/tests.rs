@@ -234,6 +234,21 @@ fn limits_are_bounded_on_both_sides() {
 }
 
 #[test]
+fn an_aggregate_can_count_persons_by_a_field_of_one_value() {
+    let aggregate = "aggregate = { compute = { n = \"count\" }, min_group_size = 5, per = \"id\" }";
+    let line = text().lines().find(|line| line.starts_with("fields")).unwrap().to_owned();
+    let job = text().replace("\"mask\"", "\"aggregate\"").replace(&line, aggregate);
+    let manifest = Manifest::parse(&job).unwrap();
+    let OperationSpec::Aggregate(spec) = &manifest.jobs["mask-customers"].operation else {
+        panic!("not an aggregate")
+    };
+    assert_eq!(spec.per, Some(FieldPath::Column("id".into())));
+    let json = job.replace("\"csv\"", "\"ndjson\"").replace("per = \"id\"", "per = \"/ids/*\"");
+    let error = Manifest::parse(&json).unwrap_err().to_string();
+    assert!(error.contains("several values in a record"), "{error}");
+}
+
+#[test]
 fn a_sealing_job_says_to_whom() {
     let seal = |to: &str| parse_with("protect = \"none\"", &format!("protect = \"seal\"{to}"));
     let key = "a".repeat(64);

@@ -20,7 +20,8 @@
 //! records, would tell of one record what is to be told of groups only.
 //!
 //! **What a parent learns**, or whoever reads the result:
-//! - of groups with at least `min_group_size` records: their values and numbers.
+//! - of groups with at least `min_group_size` records (or, with `per`, of so many
+//!   persons): their values and numbers.
 //!   A minimum or maximum is the value of one record, in a group of any size.
 //! - that there are smaller groups, as one row for all of them, without their
 //!   number or values. It has numbers only when the merged groups have together
@@ -39,6 +40,7 @@ mod groups;
 mod plan;
 mod rows;
 
+use aws_lc_rs::hmac;
 use strongroom_envelope::SecretBuf;
 
 use crate::manifest::fields::FieldPath;
@@ -61,6 +63,8 @@ pub struct Aggregator {
     terms: u64,
     /// Something could not be counted: no result would be true.
     incomplete: bool,
+    /// Hashes whose a record is, where groups are counted by that.
+    persons: Option<hmac::Key>,
 }
 
 impl Aggregator {
@@ -73,7 +77,17 @@ impl Aggregator {
             // The one group of all is there even without a record.
             groups.open(&[]);
         }
-        Self { record: Record::new(&plan), groups, plan, terms: 0, incomplete: false }
+        let record = Record::new(&plan);
+        Self { record, groups, plan, terms: 0, incomplete: false, persons: None }
+    }
+
+    /// Gives what an aggregate with [`AggregateSpec::per`] needs: a key that no
+    /// other request has, to tell apart whose a record is. Without, there are no
+    /// numbers.
+    #[must_use]
+    pub fn with_key(mut self, key: hmac::Key) -> Self {
+        self.persons = self.plan.per.map(|_| key);
+        self
     }
 
     /// The fields that it reads, each once; a [`Visitor`]'s numbers are places
@@ -166,14 +180,39 @@ impl Visitor for Aggregator {
     ) -> Result<Edit, FieldError> {
         if let Some(role) = self.plan.roles.get(field) {
             self.record.take(field, role, value)?;
+            if let (true, Some(key)) = (role.person && !value.text.is_empty(), &self.persons) {
+                self.record.person = member(key, value);
+            }
         }
         Ok(Edit::Keep)
     }
 
     fn end(&mut self) -> Result<(), (usize, FieldError)> {
-        self.end_for(None)
+        match (self.plan.per, &self.persons) {
+            (None, _) => self.end_for(None),
+            (Some(_), Some(_)) => {
+                let person = self.record.person;
+                self.end_for(Some(&person))
+            }
+            (Some(_), None) => {
+                self.incomplete = true;
+                Ok(())
+            }
+        }
     }
 }
+
+/// The hash of whose a record is; nobody's for `null`.
+fn member(key: &hmac::Key, value: Value<'_>) -> Member {
+    if value.kind == Kind::Null {
+        return NOBODY;
+    }
+    let hash = hmac::sign(key, value.text);
+    hash.as_ref().first_chunk().copied().unwrap_or(NOBODY)
+}
+
+/// Whose a record is that does not say it: all of these are one.
+const NOBODY: Member = [0; 16];
 
 /// What was collected of the record that has not ended. Erased by the next.
 struct Record {
@@ -185,6 +224,8 @@ struct Record {
     tallies: Vec<Tally>,
     /// Conditions that are fulfilled.
     fulfilled: usize,
+    /// Whose it is.
+    person: Member,
     key: Key,
 }
 
@@ -195,6 +236,7 @@ impl Record {
             seen: vec![false; plan.roles.len()],
             tallies: (0..plan.numbers).map(|_| Tally::default()).collect(),
             fulfilled: 0,
+            person: NOBODY,
             key: Key::default(),
         }
     }
@@ -204,6 +246,7 @@ impl Record {
         self.seen.fill(false);
         self.tallies.iter_mut().for_each(Tally::clear);
         self.fulfilled = 0;
+        self.person = NOBODY;
     }
 
     fn take(&mut self, field: usize, role: &Role, value: Value<'_>) -> Result<(), FieldError> {

@@ -185,6 +185,12 @@ impl RawAggregate {
             }
         };
         let path = |place: &str, name: &str| field_path(place, name, shape);
+        let per = self.per.map(|name| path("aggregate.per", &name)).transpose()?;
+        per.iter().try_for_each(|path| single("aggregate.per", path))?;
+        if per.is_some() && join_size.is_some() {
+            let problem = "a join counts the values that it compares: leave it out";
+            return Err(ManifestError::value("aggregate.per", problem));
+        }
         let group_by: Vec<_> = self
             .group_by
             .iter()
@@ -223,7 +229,7 @@ impl RawAggregate {
         }
         let conditions =
             self.conditions.into_iter().map(|raw| raw.check(shape)).collect::<Result<_, _>>()?;
-        Ok(AggregateSpec { group_by, compute, conditions, min_group_size })
+        Ok(AggregateSpec { group_by, compute, conditions, min_group_size, per })
     }
 }
 

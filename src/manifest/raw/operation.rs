@@ -113,6 +113,7 @@ pub(in crate::manifest) struct RawAggregate {
     #[serde(default, rename = "where")]
     pub(in crate::manifest) conditions: Vec<RawCondition>,
     pub(in crate::manifest) min_group_size: Option<u64>,
+    pub(in crate::manifest) per: Option<String>,
 }
 
 #[derive(Deserialize)]

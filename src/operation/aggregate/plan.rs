@@ -13,6 +13,8 @@ use crate::manifest::operations::{AggregateSpec, Compute, Test};
 pub(super) struct Plan {
     /// By number of the field.
     pub(super) roles: Vec<Role>,
+    /// Number of the field that says whose a record is.
+    pub(super) per: Option<usize>,
     /// Numbers of the fields whose values make the groups, in order.
     pub(super) group_by: Vec<usize>,
     /// How many fields there are to compute with.
@@ -33,6 +35,8 @@ pub(super) struct Plan {
 pub(super) struct Role {
     /// Its values make groups.
     pub(super) groups: bool,
+    /// It says whose the record is.
+    pub(super) person: bool,
     /// Its number among the fields that are computed with.
     pub(super) number: Option<usize>,
     /// Its values have to be numbers.
@@ -44,7 +48,7 @@ pub(super) struct Role {
 impl Role {
     /// Whether a record may have only one value of it.
     pub(super) fn is_single(&self) -> bool {
-        self.groups || !self.tests.is_empty()
+        self.groups || self.person || !self.tests.is_empty()
     }
 }
 
@@ -118,6 +122,9 @@ impl Plan {
         for path in &spec.group_by {
             role_of(path, &mut |role| role.groups = true);
         }
+        if let Some(path) = &spec.per {
+            role_of(path, &mut |role| role.person = true);
+        }
         for condition in &spec.conditions {
             role_of(&condition.field, &mut |role| role.tests.push(Check::new(&condition.test)));
         }
@@ -131,6 +138,7 @@ impl Plan {
         }
         Self {
             roles,
+            per: spec.per.as_ref().and_then(number_of),
             group_by: spec.group_by.iter().filter_map(number_of).collect(),
             numbers: slots.len(),
             conditions: spec.conditions.len(),
@@ -148,12 +156,12 @@ impl Plan {
 }
 
 /// The fields that an aggregate reads, each once: those it groups by, those of
-/// its conditions, those it computes with.
+/// its conditions, those it computes with, and the one that says whose a record is.
 pub(super) fn fields(spec: &AggregateSpec) -> Vec<FieldPath> {
     let conditions = spec.conditions.iter().map(|condition| &condition.field);
     let computed = spec.compute.values().filter_map(field_of);
     let mut fields: Vec<FieldPath> = Vec::new();
-    for field in spec.group_by.iter().chain(conditions).chain(computed) {
+    for field in spec.group_by.iter().chain(conditions).chain(computed).chain(&spec.per) {
         if !fields.contains(field) {
             fields.push(field.clone());
         }

@@ -49,6 +49,7 @@ pub(in crate::operation) fn spec(group_by: &[&str], min_group_size: u64) -> Aggr
         compute: compute.map(|(name, compute)| (name.to_owned(), compute)).into(),
         conditions: Vec::new(),
         min_group_size,
+        per: None,
     }
 }
 
@@ -120,6 +121,36 @@ fn a_group_one_short_of_the_threshold_is_never_shown_and_one_at_it_is() {
         assert!(result.contains(&format!("false,Full,2,2,2,{size},{}\n", 2 * size)), "{result}");
         assert!(result.ends_with("\ntrue,,,,,,\n"), "{result}");
     }
+}
+
+#[test]
+fn many_records_of_few_persons_are_no_group() {
+    let spec = AggregateSpec { per: Some(column("person")), ..spec(&["city"], 3) };
+    assert_eq!(Aggregator::fields(&spec), ["city", "pay", "person"].map(column));
+    let mut records = Vec::new();
+    for person in ["p", "q", "r"] {
+        records.extend(vec![texts(&["Few", "1", if person == "r" { "q" } else { person }]); 4]);
+        records.push(texts(&["Enough", "2", person]));
+        // Whoever is not named is one person, however often.
+        records.push(vec![(0, Kind::Text, b"Nameless"), (1, Kind::Number, b"5")]);
+        records.push(texts(&["Nameless", "5", ""]));
+        records.push(vec![(0, Kind::Text, b"Nameless"), (2, Kind::Null, b"null")]);
+    }
+    let key = || hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+    let mut aggregator = Aggregator::new(&spec, 10).with_key(key());
+    assert!(feed(&mut aggregator, &records).iter().all(Result::is_ok));
+    let shown = rows(aggregator, Rows::Csv);
+    // The two small groups have three persons together.
+    assert_eq!(shown, HEADER.to_owned() + "false,Enough,2,2,2,3,6\ntrue,,5,2.333333333,1,21,42\n");
+
+    let few: Vec<_> = records.into_iter().filter(|record| record[0].2 == b"Few").collect();
+    let mut aggregator = Aggregator::new(&spec, 10).with_key(key());
+    feed(&mut aggregator, &few);
+    assert_eq!(rows(aggregator, Rows::Csv), HEADER.to_owned() + "true,,,,,,\n");
+    // Without a key to tell persons apart there is no result at all.
+    let mut aggregator = Aggregator::new(&spec, 10);
+    feed(&mut aggregator, &few);
+    assert_eq!(aggregator.finish(&mut SecretBuf::new(), Rows::Csv), Err(FieldError::TooMany));
 }
 
 #[test]

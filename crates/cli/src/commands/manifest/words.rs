@@ -137,9 +137,12 @@ fn of_aggregate(spec: &AggregateSpec) -> Vec<String> {
     }
     details.extend(spec.compute.iter().map(|(name, compute)| format!("{name}: {}", of(compute))));
     details.extend(spec.conditions.iter().map(condition));
+    let of_whom = match &spec.per {
+        Some(field) => format!("{} distinct values of {field}", spec.min_group_size),
+        None => format!("{} records", spec.min_group_size),
+    };
     details.push(format!(
-        "groups of fewer than {} become one row, without numbers unless they are enough together",
-        spec.min_group_size
+        "groups of fewer than {of_whom} become one row, without numbers unless they are enough together"
     ));
     details
 }
