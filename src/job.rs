@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_bytes::ByteBuf;
 use strongroom_envelope::esdk::{ContextError, EncryptionContext, FrameLen};
+use strongroom_envelope::padding::{CONTEXT_KEY, CONTEXT_VALUE};
 use strongroom_envelope::seal::RecipientPublicKey;
 use strongroom_wire::Run;
 
@@ -17,7 +18,6 @@ use crate::manifest::{
     ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
     Recipients, Source, Template,
 };
-use crate::output::{PADDING, PADDING_KIND};
 use crate::shape::{Layout, MissingFields};
 
 /// A job with a caller's arguments in place.
@@ -262,7 +262,7 @@ impl<'m> BoundKms<'m> {
     fn bind(kms: &'m KmsOutput, run: &Run) -> Result<Self, JobError> {
         let mut context = fill(&kms.context, &run.args);
         if kms.pad_to.is_some() {
-            context.insert(PADDING.to_owned(), PADDING_KIND.to_owned());
+            context.insert(CONTEXT_KEY.to_owned(), CONTEXT_VALUE.to_owned());
         }
         Ok(Self {
             key: &kms.key,

@@ -198,10 +198,3 @@ fn padder(pad_to: Option<usize>) -> Result<Option<Padder>, PaddingError> {
     let padder = |pad_to| Padder::new(u64::try_from(pad_to).unwrap_or(u64::MAX));
     pad_to.map(padder).transpose()
 }
-
-/// The entry of an encryption context that says that the plaintext is padded,
-/// and how (ISO/IEC 7816-4).
-pub const PADDING: &str = "strongroom-padding";
-
-/// The only value of [`PADDING`].
-pub const PADDING_KIND: &str = "iso7816-4";

@@ -2,9 +2,7 @@
 
 use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::EncryptionContext;
-use strongroom_envelope::padding::{PaddingError, Unpadder};
-
-use crate::output::{PADDING, PADDING_KIND};
+use strongroom_envelope::padding::{CONTEXT_KEY, CONTEXT_VALUE, PaddingError, Unpadder};
 
 /// Takes the padding off one message.
 #[derive(Default)]
@@ -17,7 +15,7 @@ impl Unpad {
     /// For a message of this encryption context, if that says that it is padded.
     #[must_use]
     pub fn of(context: &EncryptionContext) -> Option<Self> {
-        (context.get(PADDING) == Some(PADDING_KIND)).then(Self::default)
+        (context.get(CONTEXT_KEY) == Some(CONTEXT_VALUE)).then(Self::default)
     }
 
     /// Where what has been opened goes.

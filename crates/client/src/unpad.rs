@@ -5,17 +5,17 @@
 //! on plaintext that has been authenticated; a changed byte was found before.
 
 use strongroom_envelope::SecretBuf;
-use strongroom_envelope::padding::Unpadder;
+use strongroom_envelope::padding::{self, Unpadder};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::answer::len;
 use crate::error::Error;
 
 /// Name in the encryption context of a padded result.
-pub const PADDING_KEY: &str = "strongroom-padding";
+pub const PADDING_KEY: &str = padding::CONTEXT_KEY;
 
 /// Its value: ISO/IEC 7816-4.
-pub const PADDING_VALUE: &str = "iso7816-4";
+pub const PADDING_VALUE: &str = padding::CONTEXT_VALUE;
 
 /// Writes plaintext on without its padding, in constant memory.
 pub struct Unpad<W> {

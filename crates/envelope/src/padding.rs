@@ -12,6 +12,13 @@
 
 use crate::SecretBuf;
 
+/// The entry of an encryption context that says that a message's plaintext is
+/// padded, and how.
+pub const CONTEXT_KEY: &str = "strongroom-padding";
+
+/// The only value of [`CONTEXT_KEY`].
+pub const CONTEXT_VALUE: &str = "iso7816-4";
+
 /// Largest `pad_to`, in bytes: what one byte too many can cost to send.
 pub const MAX_PAD_TO: u64 = 64 * 1024 * 1024;
 
