@@ -177,6 +177,10 @@ fn of_refusal(body: &ErrorBody) -> &'static str {
         ErrorCode::BadArgument if body.message.contains("leave seal_to") => {
             "leave --seal-key, --seal-to and --nonce out"
         }
+        ErrorCode::BadRequest if body.message.contains("idle") => {
+            "does the job take two inputs (join-count)? give --input twice; else see whether the \
+             input still comes"
+        }
         ErrorCode::BadArgument if body.message.contains("input_sha256") => {
             "give the input as a file with --input: what is signed for is read twice"
         }
