@@ -3,23 +3,29 @@
 //! Holds what has arrived and not been used, and what is to be sent and small;
 //! knows the order of frames within a request and nothing of what they mean.
 
+mod writer;
+
 use std::io;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
+use strongroom_envelope::SecretBuf;
 use strongroom_wire::frame::{MAX_DATA_LEN, PREFACE, encode_head};
 use strongroom_wire::{
     Event, FrameDecoder, FrameError, FrameKind, MessageError, Payload, Request, Step, Trailer,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::transport::Stream;
+use crate::transport::{ReadHalf, Stream};
+pub use writer::Piece;
+use writer::Writer;
 
 /// A client's connection.
 pub struct Connection {
-    stream: Stream,
+    stream: ReadHalf,
+    writer: Writer,
     decoder: FrameDecoder,
     input: BytesMut,
     out: Vec<u8>,
@@ -30,8 +36,6 @@ pub struct Connection {
     more_bodies: usize,
     /// SHA-256 of the last request as it arrived.
     request_digest: [u8; 32],
-    /// A write was cut off: what follows would not be understood.
-    broken: bool,
     /// Bytes asked of the stream at once, while a body comes in.
     body_read: usize,
 }
@@ -75,8 +79,10 @@ impl Connection {
     /// A connection at its start. No wait for the peer is longer than `idle`.
     #[must_use]
     pub fn new(stream: Stream, idle: Duration) -> Self {
+        let (stream, half) = stream.into_split();
         Self {
             stream,
+            writer: Writer::new(half, idle),
             decoder: FrameDecoder::new(),
             input: BytesMut::new(),
             out: PREFACE.to_vec(),
@@ -84,7 +90,6 @@ impl Connection {
             body: None,
             more_bodies: 0,
             request_digest: [0; 32],
-            broken: false,
             body_read: CONTROL_READ,
         }
     }
@@ -97,6 +102,10 @@ impl Connection {
         if self.input.is_empty() {
             // An idle connection keeps no buffers.
             self.input = BytesMut::new();
+            self.writer.trim();
+            if self.out.is_empty() {
+                self.out = Vec::new();
+            }
             if !self.read_more(CONTROL_READ).await? {
                 return Ok(None);
             }
@@ -136,7 +145,8 @@ impl Connection {
     /// Bytes of memory that its buffers have.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.input.capacity().saturating_add(self.out.capacity())
+        let own = self.input.capacity().saturating_add(self.out.capacity());
+        own.saturating_add(self.writer.memory())
     }
 
     /// Says how many bodies the request has: [`Self::read_body`] follows.
@@ -170,15 +180,34 @@ impl Connection {
             }
             // The peer may be waiting for this before it goes on.
             self.flush().await?;
-            if !self.read_more(self.body_read).await? {
+            if self.input.is_empty() && self.decoder.data_left() > CONTROL_READ {
+                self.read_data(into).await?;
+                return Ok(Body::More);
+            }
+            if !self.read_more(CONTROL_READ).await? {
                 return Err(ConnectionError::Ended);
             }
-            // A peer that fills what it is given gets more; one that dawdles
-            // does not make us hold memory for it.
-            if self.input.len() >= self.body_read {
-                self.body_read = self.body_read.saturating_mul(2).min(BODY_READ);
-            }
         }
+    }
+
+    /// Reads bytes of a `DATA` frame from the stream to where they are wanted.
+    async fn read_data(&mut self, into: &mut BytesMut) -> Result<(), ConnectionError> {
+        let wanted = self.decoder.data_left().min(self.body_read);
+        into.reserve(wanted);
+        let mut room = into.limit(wanted);
+        let read = timeout(self.idle, self.stream.read_buf(&mut room)).await;
+        let read = read.map_err(|_| ConnectionError::Idle)??;
+        if read == 0 {
+            return Err(ConnectionError::Ended);
+        }
+        self.decoder.take_data(read);
+        self.body = self.body.map(|received| received.saturating_add(as_u64(read)));
+        // A peer that fills what it is given gets more; one that dawdles does not
+        // make us hold memory for it.
+        if read == self.body_read {
+            self.body_read = self.body_read.saturating_mul(2).min(BODY_READ);
+        }
+        Ok(())
     }
 
     fn buffered_body(&mut self, into: &mut BytesMut) -> Result<Option<Body>, ConnectionError> {
@@ -192,8 +221,7 @@ impl Connection {
             match event {
                 Event::Data(bytes) => {
                     into.extend_from_slice(bytes);
-                    received =
-                        received.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                    received = received.saturating_add(as_u64(bytes.len()));
                 }
                 Event::Control(FrameKind::End, cbor) if into.len() == before => {
                     break Some((consumed, Trailer::decode(cbor)?));
@@ -239,11 +267,43 @@ impl Connection {
                 self.queue(FrameKind::Data, piece)?;
             } else {
                 self.out.extend_from_slice(&encode_head(FrameKind::Data, piece.len())?);
-                self.flush().await?;
-                self.write(piece).await?;
+                self.flush_before(piece).await?;
             }
         }
         if self.out.len() > SMALL { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends a piece of a body, all of `buffer`, and leaves an empty buffer in its
+    /// place. A long one leaves while the caller goes on.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]; of a long one maybe when the next is sent.
+    pub async fn send_clear(&mut self, buffer: &mut SecretBuf) -> Result<(), ConnectionError> {
+        if buffer.len() < BEHIND {
+            self.send_data(buffer.expose()).await?;
+            buffer.clear();
+            return Ok(());
+        }
+        let piece = Piece::Clear(std::mem::take(buffer));
+        self.writer.write_behind(std::mem::take(&mut self.out), piece).await?;
+        *buffer = self.writer.spare_clear();
+        Ok(())
+    }
+
+    /// As [`Self::send_clear`].
+    ///
+    /// # Errors
+    /// As [`Self::send_clear`].
+    pub async fn send_protected(&mut self, buffer: &mut Vec<u8>) -> Result<(), ConnectionError> {
+        if buffer.len() < BEHIND {
+            self.send_data(buffer).await?;
+            buffer.clear();
+            return Ok(());
+        }
+        let piece = Piece::Protected(std::mem::take(buffer));
+        self.writer.write_behind(std::mem::take(&mut self.out), piece).await?;
+        *buffer = self.writer.spare_protected();
+        Ok(())
     }
 
     /// Puts a steering frame where the next flush sends it.
@@ -259,7 +319,7 @@ impl Connection {
     /// Whether an `ERROR` frame would still be understood.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.broken
+        self.writer.is_broken()
     }
 
     /// Drops what has been queued and not sent: an error voids it. The preface
@@ -289,7 +349,7 @@ impl Connection {
     /// Reads and throws away what the peer still sends, within a bound, so that
     /// it gets to read the error rather than a reset.
     pub async fn drain(&mut self) {
-        let _ = self.stream.shutdown().await;
+        let _ = self.writer.shutdown().await;
         let mut left = DRAIN_BYTES;
         let _ = timeout(DRAIN_TIME, async {
             while left > 0 {
@@ -310,26 +370,21 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), ConnectionError> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let out = std::mem::take(&mut self.out);
-        let written = self.write(&out).await;
+        if self.out.is_empty() { Ok(()) } else { self.flush_before(&[]).await }
+    }
+
+    /// Sends what waits, and `bytes` behind it.
+    async fn flush_before(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        let written = self.writer.write(&self.out, bytes).await;
         // Kept for its memory; a result in the clear may be among the bytes,
         // but those have left anyway.
-        self.out = out;
         self.out.clear();
         written
     }
+}
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
-        // Stays set when the future is dropped half-way, at a deadline.
-        self.broken = true;
-        let written = timeout(self.idle, self.stream.write_all(bytes)).await;
-        written.map_err(|_| ConnectionError::Idle)??;
-        self.broken = false;
-        Ok(())
-    }
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 /// Bytes asked of the stream while a request's head is awaited.
@@ -340,6 +395,9 @@ const BODY_READ: usize = 256 << 10;
 
 /// Up to this many bytes are copied together rather than sent on their own.
 const SMALL: usize = 16 << 10;
+
+/// From this many bytes on, a piece leaves while the request goes on.
+const BEHIND: usize = 64 << 10;
 
 /// Most bytes thrown away after an error, and longest time.
 const DRAIN_BYTES: usize = 64 << 20;

@@ -26,6 +26,7 @@ pub struct BoundJob<'m> {
     args: BTreeMap<String, String>,
     caller: Option<String>,
     input_digest: Option<[u8; 32]>,
+    receipt: bool,
     output: BoundOutput<'m>,
 }
 
@@ -127,13 +128,20 @@ impl<'m> BoundJob<'m> {
         check_args(&job.args, &run.args)?;
         let input_digest = check_digest(job, &run)?;
         let output = BoundOutput::bind(job, &manifest.limits, &run)?;
-        Ok(Self { job, args: run.args, caller, input_digest, output })
+        let receipt = !run.no_receipt;
+        Ok(Self { job, args: run.args, caller, input_digest, receipt, output })
     }
 
     /// The job's name.
     #[must_use]
     pub fn name(&self) -> &JobName {
         &self.job.name
+    }
+
+    /// Whether the caller takes a receipt.
+    #[must_use]
+    pub const fn receipt(&self) -> bool {
+        self.receipt
     }
 
     /// The caller's arguments.

@@ -50,6 +50,15 @@ pub enum OutputError {
     Record(#[from] RecordError),
 }
 
+/// What may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// The result itself.
+    Clear,
+    /// Its protected form.
+    Protected,
+}
+
 /// A new data key, and what an Encryption SDK message is written with.
 pub struct NewKey<'a> {
     /// The data key.
@@ -119,26 +128,26 @@ impl Output {
         }
     }
 
-    /// The bytes that may leave for `result`: itself where it leaves in the
-    /// clear, else what waits in `out` and then its form as appended to it.
+    /// What may leave for `result`: itself, where it leaves in the clear, else what
+    /// waits in `out` and then its form as appended to it.
     ///
     /// # Errors
     /// [`OutputError`].
-    pub fn protect<'a>(
+    pub fn protect(
         &mut self,
-        result: &'a SecretBuf,
-        out: &'a mut Vec<u8>,
-    ) -> Result<&'a [u8], OutputError> {
+        result: &SecretBuf,
+        out: &mut Vec<u8>,
+    ) -> Result<Leaves, OutputError> {
         if let Some(padder) = &mut self.padder {
             padder.count(u64::try_from(result.len()).unwrap_or(u64::MAX));
         }
         match &mut self.form {
-            Form::Clear => return Ok(result.expose()),
+            Form::Clear => return Ok(Leaves::Clear),
             Form::Kms(sealer) => sealer.seal(result.expose(), out)?,
             Form::Fields(sealer) => sealer.seal(result, out)?,
             Form::Seal(sealer) => sealer.seal(result.expose(), out)?,
         }
-        Ok(out)
+        Ok(Leaves::Protected)
     }
 
     /// Whether its length is hidden.

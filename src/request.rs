@@ -105,7 +105,7 @@ async fn run(
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;
     let operation = Operation::new(job.operation(), job.inputs(), material, limits)?;
-    let mut flow = Flow::new(service, conn, operation);
+    let mut flow = Flow::new(service, conn, &job, operation);
     let mut names = Vec::new();
     for input in before {
         let (opening, name) = flow.begin(&job, input).await?;
@@ -127,12 +127,13 @@ async fn run(
     flow.pass(opening, Some(&mut output).filter(|_| !held)).await?;
     flow.check_input(job.input_digest())?;
     let passed = flow.finish(output).await?;
-    let receipt = service.receipts().issue(passed.receipt(service, &job, id, request_digest))?;
+    let receipt = passed.receipt(service, &job, id, request_digest);
+    let receipt = receipt.map(|receipt| service.receipts().issue(receipt)).transpose()?;
     Ok(Trailer {
         bytes: passed.bytes,
         records: passed.tally.and_then(|tally| tally.records),
         dropped: passed.tally.map(|tally| tally.dropped).filter(|dropped| *dropped > 0),
-        receipt: Some(ByteBuf::from(receipt)),
+        receipt: receipt.map(ByteBuf::from),
     })
 }
 

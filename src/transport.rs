@@ -4,6 +4,8 @@
 //! sockets and TCP exist for whoever composes the service on a laptop. Nothing
 //! here is trusted: a stream is the parent's.
 
+mod halves;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+pub use halves::{ReadHalf, WriteHalf};
 
 /// Most bytes handed to one write on vsock: 32 KiB.
 ///

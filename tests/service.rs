@@ -49,6 +49,8 @@ mod hostile_parent;
 mod joins;
 #[path = "service/kms_faults.rs"]
 mod kms_faults;
+#[path = "service/large_results.rs"]
+mod large_results;
 #[path = "service/main_job.rs"]
 mod main_job;
 #[path = "service/matching.rs"]

@@ -14,7 +14,8 @@ pub struct Incoming<'c> {
     pub conn: &'c mut Connection,
     /// What has arrived and is not opened yet.
     pub bytes: BytesMut,
-    hash: Hash,
+    /// Of what has arrived, where somebody wants to know.
+    hash: Option<Hash>,
 }
 
 /// The memory that a request holds, by what it is besides an input.
@@ -36,10 +37,10 @@ impl Held<'_> {
 }
 
 impl<'c> Incoming<'c> {
-    /// What comes over `conn`.
+    /// What comes over `conn`; `hashed` where its digest is asked for.
     #[must_use]
-    pub fn new(conn: &'c mut Connection) -> Self {
-        Self { conn, bytes: BytesMut::new(), hash: Hash::new() }
+    pub fn new(conn: &'c mut Connection, hashed: bool) -> Self {
+        Self { conn, bytes: BytesMut::new(), hash: hashed.then(Hash::new) }
     }
 
     /// Reads more, or finds the end of the input.
@@ -49,13 +50,16 @@ impl<'c> Incoming<'c> {
     pub async fn read(&mut self) -> Result<Body, ConnectionError> {
         let before = self.bytes.len();
         let body = self.conn.read_body(&mut self.bytes).await?;
-        self.hash.update(self.bytes.get(before..).unwrap_or_default());
+        if let Some(hash) = &mut self.hash {
+            hash.update(self.bytes.get(before..).unwrap_or_default());
+        }
         Ok(body)
     }
 
-    /// SHA-256 of the input that has ended; what is read next is another one.
-    pub fn digest(&mut self) -> [u8; 32] {
-        std::mem::take(&mut self.hash).finish()
+    /// SHA-256 of the input that has ended, if it is asked for; what is read next
+    /// is another one.
+    pub fn digest(&mut self) -> Option<[u8; 32]> {
+        self.hash.as_mut().map(|hash| std::mem::take(hash).finish())
     }
 
     /// Bytes of memory that its buffers have.

@@ -13,7 +13,7 @@ use crate::input::{Held, Incoming, Opening};
 use crate::job::BoundJob;
 use crate::manifest::Input;
 use crate::operation::{Operation, Tally};
-use crate::output::Output;
+use crate::output::{Leaves, Output};
 use crate::receipts::Hash;
 use crate::server::Service;
 use crate::shape::Counts;
@@ -32,41 +32,44 @@ pub(super) struct Flow<'s, 'c> {
     /// Of inputs with encrypted fields: records that were opened, and left out.
     opened: Option<Counts>,
     sent: u64,
-    sent_hash: Hash,
+    /// Of what has left, where a receipt is to say it.
+    sent_hash: Option<Hash>,
 }
 
 /// What has passed when all has.
 pub(super) struct Passed {
     pub(super) bytes: u64,
     pub(super) inputs: Vec<[u8; 32]>,
-    pub(super) result: [u8; 32],
+    /// Where there is to be a receipt.
+    pub(super) result: Option<[u8; 32]>,
     /// Of operations on records.
     pub(super) tally: Option<Tally>,
 }
 
 impl Passed {
-    /// What the receipt says; its number and time are put in when it is issued.
+    /// What the receipt says, if there is to be one; its number and time are put
+    /// in when it is issued.
     pub(super) fn receipt(
         &self,
         service: &Service,
         job: &BoundJob<'_>,
         id: RequestId,
         request_digest: [u8; 32],
-    ) -> Receipt {
-        Receipt {
+    ) -> Option<Receipt> {
+        self.result.map(|result| Receipt {
             request_id: id.0,
             request_digest,
             job: job.name().to_string(),
             manifest: service.manifest().digest,
             keys: job.keys(service.manifest()),
             inputs: self.inputs.clone(),
-            result: self.result,
+            result,
             counter: 0,
             time_ms: 0,
             caller: job.caller().map(str::to_owned),
             records: self.tally.and_then(|tally| tally.records),
             dropped: self.tally.map(|tally| tally.dropped),
-        }
+        })
     }
 }
 
@@ -74,11 +77,13 @@ impl<'s, 'c> Flow<'s, 'c> {
     pub(super) fn new(
         service: &'s Service,
         conn: &'c mut Connection,
+        job: &BoundJob<'_>,
         operation: Operation,
     ) -> Self {
+        let hashed = job.receipt() || job.input_digest().is_some();
         Self {
             service,
-            incoming: Incoming::new(conn),
+            incoming: Incoming::new(conn, hashed),
             memory: service.memory().share(),
             operation,
             plaintext: SecretBuf::new(),
@@ -87,7 +92,7 @@ impl<'s, 'c> Flow<'s, 'c> {
             inputs: Vec::new(),
             opened: None,
             sent: 0,
-            sent_hash: Hash::new(),
+            sent_hash: job.receipt().then(Hash::new),
         }
     }
 
@@ -128,7 +133,7 @@ impl<'s, 'c> Flow<'s, 'c> {
         let (input, plaintext) = (&mut self.incoming.bytes, &mut self.plaintext);
         let opened = opening.finish(keys, input, plaintext, &mut memory).await?;
         self.opened = self.opened.or(opened);
-        self.inputs.push(self.incoming.digest());
+        self.inputs.extend(self.incoming.digest());
         Ok(())
     }
 
@@ -187,28 +192,27 @@ impl<'s, 'c> Flow<'s, 'c> {
             }
             (tally, None) => tally,
         };
-        let (inputs, result) = (self.inputs, self.sent_hash.finish());
+        let (inputs, result) = (self.inputs, self.sent_hash.map(Hash::finish));
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
     async fn send(&mut self, output: Option<&mut Output>) -> Result<(), RequestError> {
         let Some(output) = output else { return Ok(()) };
-        let bytes = output.protect(&self.result, &mut self.out)?;
-        self.sent_hash.update(bytes);
-        self.sent = self.sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.incoming.conn.send_data(bytes).await?;
-        self.result.clear();
-        self.out.clear();
-        Ok(())
+        match output.protect(&self.result, &mut self.out)? {
+            Leaves::Clear => {
+                count(&mut self.sent, &mut self.sent_hash, self.result.expose());
+                Ok(self.incoming.conn.send_clear(&mut self.result).await?)
+            }
+            Leaves::Protected => {
+                self.result.clear();
+                self.send_out().await
+            }
+        }
     }
 
     async fn send_out(&mut self) -> Result<(), RequestError> {
-        self.sent_hash.update(&self.out);
-        let len = u64::try_from(self.out.len()).unwrap_or(u64::MAX);
-        self.sent = self.sent.saturating_add(len);
-        self.incoming.conn.send_data(&self.out).await?;
-        self.out.clear();
-        Ok(())
+        count(&mut self.sent, &mut self.sent_hash, &self.out);
+        Ok(self.incoming.conn.send_protected(&mut self.out).await?)
     }
 
     /// Accounts for all that is held, `others` included.
@@ -226,5 +230,13 @@ impl<'s, 'c> Flow<'s, 'c> {
             self.operation.memory(),
         ];
         held.iter().sum()
+    }
+}
+
+/// Notes what leaves.
+fn count(sent: &mut u64, hash: &mut Option<Hash>, bytes: &[u8]) {
+    *sent = sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    if let Some(hash) = hash {
+        hash.update(bytes);
     }
 }

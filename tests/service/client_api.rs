@@ -93,7 +93,7 @@ async fn a_stored_receipt_is_verified_with_an_attestation_document_of_the_same_b
         request_sha256: Some(summary.request_sha256),
         job: Some("mask".into()),
         inputs: Some(summary.inputs_sha256),
-        result: Some(summary.result_sha256),
+        result: summary.result_sha256,
         caller: Some(None),
         manifest: None,
     };

@@ -5,9 +5,9 @@ use serde_bytes::ByteBuf;
 use strongroom::manifest::Manifest;
 use strongroom_client::attestation::{UnixTime, verify};
 use strongroom_envelope::receipt::{self, Receipt, receipt_key_of};
-use strongroom_wire::{Attest, Call, Outcome, Payload, Request, RequestId, Run};
+use strongroom_wire::{Attest, Call, ErrorCode, Outcome, Payload, Request, RequestId, Run};
 
-use crate::house::{House, now_ms};
+use crate::house::{House, MASKED, mask, now_ms};
 use crate::raw::{Answer, Line, frame, owned, run_of};
 use crate::signer::{random, sha256};
 use crate::workshop::{Wrapped, house_with};
@@ -142,4 +142,28 @@ async fn another_boot_has_another_receipt_key() {
     let signed = answer.trailer.unwrap().receipt.unwrap();
     receipt::verify(&signed, &key).unwrap();
     receipt::verify(&signed, &other_key).unwrap_err();
+}
+
+/// Nothing is hashed or signed for a caller that takes no receipt, and the next
+/// receipt shows that none was numbered. Naming the input still counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_no_receipt_gets_none_and_its_named_input_still_counts() {
+    let house = House::new().await;
+    let message = house.acme().await;
+    let mut client = house.client().await;
+    client.attest(&house.verifier()).await.unwrap();
+    let mut result = Vec::new();
+    let job = mask("acme").without_receipt();
+    let summary = client.run(&job, &*message, &mut result).await.unwrap();
+    assert_eq!(String::from_utf8(result).unwrap(), MASKED);
+    assert_eq!(
+        (summary.receipt, summary.proof, summary.result_sha256, summary.inputs_sha256),
+        (None, None, None, vec![])
+    );
+    let named = job.clone().input_sha256(sha256(&message));
+    client.run(&named, &*message, tokio::io::sink()).await.unwrap();
+    let refusal = house.refusal(&job.input_sha256([1; 32]), &message).await;
+    assert_eq!(refusal.code, ErrorCode::InputMismatch);
+    let summary = client.run(&mask("acme"), &*message, tokio::io::sink()).await.unwrap();
+    assert_eq!(summary.proof.unwrap().counter, 1);
 }

@@ -33,10 +33,11 @@ impl<'a> Inputs<'a> {
         Self { first: Box::new(first), second: Some(Box::new(second)) }
     }
 
-    /// The inputs with their notes, as they are to be sent.
-    pub(crate) fn noted(self, notes: &'a [Notes; 2]) -> Vec<Noted<'a>> {
+    /// The inputs with their notes, as they are to be sent; with their digests if
+    /// `hashed`.
+    pub(crate) fn noted(self, notes: &'a [Notes; 2], hashed: bool) -> Vec<Noted<'a>> {
         let readers = [Some(self.first), self.second].into_iter().flatten();
-        readers.zip(notes).map(|(reader, notes)| Noted::new(reader, notes)).collect()
+        readers.zip(notes).map(|(reader, notes)| Noted::new(reader, notes, hashed)).collect()
     }
 
     pub(crate) const fn count(&self) -> usize {
@@ -61,7 +62,7 @@ impl fmt::Debug for Inputs<'_> {
 pub(crate) struct Notes {
     /// Its name, once that much of it was read.
     pub(crate) name: OnceLock<Vec<u8>>,
-    /// SHA-256 of its bytes, once all were read.
+    /// SHA-256 of its bytes, once all were read, where it is asked for.
     pub(crate) sha256: OnceLock<[u8; 32]>,
 }
 
@@ -70,22 +71,27 @@ pub(crate) struct Noted<'a> {
     inner: Reader<'a>,
     /// First bytes of the message, at most [`NAME_END`].
     start: Vec<u8>,
-    digest: Sha256,
+    /// Where it is asked for.
+    digest: Option<Sha256>,
     notes: &'a Notes,
 }
 
 impl<'a> Noted<'a> {
-    fn new(inner: Reader<'a>, notes: &'a Notes) -> Self {
-        Self { inner, start: Vec::new(), digest: Sha256::new(), notes }
+    fn new(inner: Reader<'a>, notes: &'a Notes, hashed: bool) -> Self {
+        Self { inner, start: Vec::new(), digest: hashed.then(Sha256::new), notes }
     }
 
     fn note(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
-            self.notes.sha256.get_or_init(|| self.digest.clone().finish());
+            if let Some(digest) = self.digest.take() {
+                self.notes.sha256.get_or_init(|| digest.finish());
+            }
             self.notes.name.get_or_init(|| UNNAMED.to_vec());
             return;
         }
-        self.digest.update(bytes);
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
         let missing = NAME_END.saturating_sub(self.start.len());
         if missing == 0 || self.notes.name.get().is_some() {
             return;

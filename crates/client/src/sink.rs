@@ -47,8 +47,14 @@ pub(crate) struct Plain<'a, W> {
 }
 
 impl<'a, W> Plain<'a, W> {
-    pub(crate) fn new(output: W, must_be_sealed: bool, counters: &'a Counters) -> Self {
-        Self { output, must_be_sealed, counters, protect: None, body: Body::new() }
+    /// Writes to `output`; a digest of it all is made if `hashed`.
+    pub(crate) fn new(
+        output: W,
+        must_be_sealed: bool,
+        hashed: bool,
+        counters: &'a Counters,
+    ) -> Self {
+        Self { output, must_be_sealed, counters, protect: None, body: Body::new(hashed) }
     }
 
     /// What came, once the call has succeeded.
@@ -68,7 +74,7 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Plain<'_, W> {
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.body.digest.update(bytes);
+        self.body.update(bytes);
         self.output.write_all(bytes).await.map_err(Error::Output)?;
         self.counters.received(len(bytes));
         Ok(())
@@ -99,10 +105,11 @@ impl<'a, W> Unsealed<'a, W> {
         inputs: &'a [Notes],
         digest: Option<[u8; 32]>,
         output: W,
+        hashed: bool,
         counters: &'a Counters,
     ) -> Self {
         let unsealer = Some(unsealer);
-        Self { unsealer, inputs, digest, output, counters, body: Body::new(), opened: None }
+        Self { unsealer, inputs, digest, output, counters, body: Body::new(hashed), opened: None }
     }
 
     /// What came, once the call has succeeded.
@@ -131,7 +138,7 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
 
     async fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let Some(unsealer) = &mut self.unsealer else { return Err(Error::Cut) };
-        self.body.digest.update(bytes);
+        self.body.update(bytes);
         let plaintext = unsealer.push(bytes, now())?;
         self.output.write_all(plaintext).await.map_err(Error::Output)?;
         self.counters.received(len(plaintext));
@@ -149,23 +156,30 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Unsealed<'_, W> {
 
 /// A body as it left the service.
 struct Body {
-    digest: Sha256,
+    /// Where it is asked for.
+    digest: Option<Sha256>,
     trailer: Trailer,
 }
 
 impl Body {
-    fn new() -> Self {
-        Self { digest: Sha256::new(), trailer: Trailer::default() }
+    fn new(hashed: bool) -> Self {
+        Self { digest: hashed.then(Sha256::new), trailer: Trailer::default() }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
     }
 
     fn whole(self) -> Whole {
-        Whole { sha256: self.digest.finish(), trailer: self.trailer }
+        Whole { sha256: self.digest.map(Sha256::finish), trailer: self.trailer }
     }
 }
 
 /// What is known of a body that came to its end.
 pub(crate) struct Whole {
-    pub(crate) sha256: [u8; 32],
+    pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) trailer: Trailer,
 }
 

@@ -151,6 +151,19 @@ impl FrameDecoder {
         self.data_left == 0
     }
 
+    /// Bytes that are still to come of the `DATA` frame whose head was seen: a
+    /// receiver may take them off the stream itself, with [`Self::take_data`].
+    #[must_use]
+    pub const fn data_left(&self) -> usize {
+        self.data_left
+    }
+
+    /// Says that the next `len` bytes of the stream, at most
+    /// [`Self::data_left`], were taken as bytes of the body.
+    pub const fn take_data(&mut self, len: usize) {
+        self.data_left = self.data_left.saturating_sub(len);
+    }
+
     /// Looks at the front of `input`, all bytes received and not yet consumed.
     ///
     /// # Errors

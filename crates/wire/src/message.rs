@@ -123,6 +123,9 @@ pub struct Run {
     /// before it ends the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_sha256: Option<ByteBuf>,
+    /// The caller needs no receipt: nothing is hashed or signed for one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_receipt: bool,
 }
 
 /// Arguments of [`Call::Signed`]: a run, and who asks for it.
@@ -426,6 +429,11 @@ fn check_nonce(nonce: Option<&ByteBuf>) -> Result<(), MessageError> {
         Some(nonce) if nonce.len() > MAX_NONCE_LEN => Err(MessageError::TooLong("the nonce")),
         _ => Ok(()),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Reads a map and refuses a key that comes twice, which serde's own would

@@ -69,6 +69,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "receipt")]
     document: Option<PathBuf>,
 
+    /// Ask for no receipt: faster, for client and enclave hash all that passes for one. What
+    /// the enclave did is then proved by a sealed result alone
+    #[arg(long, conflicts_with = "receipt")]
+    no_receipt: bool,
+
     /// For a job that seals: this secret key, to open the result as it comes
     #[arg(long, value_name = "FILE", conflicts_with = "seal_to")]
     seal_key: Option<PathBuf>,
@@ -97,6 +102,7 @@ pub(crate) async fn run(args: Args, output: &Output) -> Result<(), CliError> {
         args: arguments(args.args)?,
         caller: caller.transpose()?,
         input_sha256,
+        no_receipt: args.no_receipt,
         ..Job::new(&args.job)
     };
     let (input, total) = inputs(&args.input, &args.output).await?;
@@ -151,7 +157,7 @@ fn show(
         "records": summary.records,
         "dropped": summary.dropped,
         "inputs_sha256": summary.inputs_sha256.iter().map(hex::encode).collect::<Vec<_>>(),
-        "result_sha256": hex::encode(summary.result_sha256),
+        "result_sha256": summary.result_sha256.map(hex::encode),
         "receipt_verified": summary.proof.is_some(),
         "millis": millis,
     });

@@ -38,6 +38,8 @@ pub struct Job {
     pub input_sha256: Option<[u8; 32]>,
     /// Who signs the request, for a job that lists its callers.
     pub caller: Option<Caller>,
+    /// No receipt is asked for: see [`Job::without_receipt`].
+    pub no_receipt: bool,
 }
 
 impl Job {
@@ -64,6 +66,15 @@ impl Job {
     #[must_use]
     pub const fn input_sha256(mut self, digest: [u8; 32]) -> Self {
         self.input_sha256 = Some(digest);
+        self
+    }
+
+    /// Asks for no receipt. A run is faster without: client and enclave hash all that
+    /// they send and receive for it. What the enclave did is then known from a
+    /// sealed result alone, and [`Summary`] has no digests and no proof.
+    #[must_use]
+    pub const fn without_receipt(mut self) -> Self {
+        self.no_receipt = true;
         self
     }
 
@@ -103,16 +114,17 @@ pub struct Summary {
     pub records: Option<u64>,
     /// Malformed records that were left out. Like `records`.
     pub dropped: Option<u64>,
-    /// SHA-256 of each input's bytes, as sent.
+    /// SHA-256 of each input's bytes, as sent; none [`Job::without_receipt`].
     pub inputs_sha256: Vec<[u8; 32]>,
     /// SHA-256 of the result's bytes as received: of a sealed result, before it
-    /// was opened.
-    pub result_sha256: [u8; 32],
+    /// was opened. None [`Job::without_receipt`].
+    pub result_sha256: Option<[u8; 32]>,
     /// The receipt as it came: not verified, unless `proof` is there. To be kept
     /// with an attestation document, for [`crate::verify_receipt`].
     pub receipt: Option<Vec<u8>>,
     /// What the enclave signed about this run: there if the client had attested an
-    /// enclave that gives receipts ([`Client::attest`]). Request, job, caller,
+    /// enclave that gives receipts ([`Client::attest`]), and unless the job ran
+    /// [`Job::without_receipt`]. Request, job, caller,
     /// inputs and result have been compared; the manifest's digest has not, for the
     /// attested image holds the manifest.
     pub proof: Option<Receipt>,
@@ -208,8 +220,10 @@ impl Client {
         let (counters, notes, inputs) = (self.counters(), Default::default(), input.into());
         let sent = sent(&notes, &inputs);
         let unsealer = Unsealer::new(expected, secret, verifier);
-        let mut sink = Unsealed::new(unsealer, sent, job.input_sha256, output, &counters);
-        self.call(&request, &mut inputs.noted(&notes), &mut sink, &counters).await?;
+        let mut sink =
+            Unsealed::new(unsealer, sent, job.input_sha256, output, !job.no_receipt, &counters);
+        self.call(&request, &mut inputs.noted(&notes, !job.no_receipt), &mut sink, &counters)
+            .await?;
         let (opened, whole) = sink.result()?;
         let summary = self.summary(job, &request, Protect::Seal, sent, whole, &counters)?;
         Ok((summary, opened))
@@ -246,8 +260,9 @@ impl Client {
         let request = self.run_request(job, recipient)?;
         let (counters, notes, inputs) = (self.counters(), Default::default(), input.into());
         let sent = sent(&notes, &inputs);
-        let mut sink = Plain::new(output, recipient.is_some(), &counters);
-        self.call(&request, &mut inputs.noted(&notes), &mut sink, &counters).await?;
+        let mut sink = Plain::new(output, recipient.is_some(), !job.no_receipt, &counters);
+        self.call(&request, &mut inputs.noted(&notes, !job.no_receipt), &mut sink, &counters)
+            .await?;
         let (protect, whole) = sink.result()?;
         self.summary(job, &request, protect, sent, whole, &counters)
     }
@@ -287,7 +302,8 @@ impl Client {
             receipt,
             proof: None,
         };
-        if let Some(key) = self.enclave.as_ref().and_then(|enclave| enclave.receipt_key) {
+        let key = self.enclave.as_ref().and_then(|enclave| enclave.receipt_key);
+        if let Some(key) = key.filter(|_| !job.no_receipt) {
             let proof = prove(&summary, job, &key);
             summary.proof = Some(proof.map_err(|error| Error::from(error).after(received))?);
         }
@@ -307,7 +323,7 @@ fn prove(
         job: Some(job.name.clone()),
         manifest: None,
         inputs: Some(summary.inputs_sha256.clone()),
-        result: Some(summary.result_sha256),
+        result: summary.result_sha256,
         caller: Some(job.caller.as_ref().map(|caller| caller.name().to_owned())),
     };
     check(summary.receipt.as_ref().ok_or(ReceiptRefused::Missing)?, key, &expected)
@@ -325,5 +341,6 @@ fn run_of(job: &Job, recipient: Option<&Recipient>) -> Run {
         seal_to: recipient.map(|to| ByteBuf::from(to.public_key)),
         nonce: recipient.and_then(|to| to.nonce.clone()).map(ByteBuf::from),
         input_sha256: job.input_sha256.map(ByteBuf::from),
+        no_receipt: job.no_receipt,
     }
 }

@@ -125,7 +125,7 @@ async fn a_run_after_attestation_comes_with_a_proof() {
     assert_eq!((proof.counter, proof.manifest), (7, [3; 32]));
     assert_eq!((summary.records, summary.dropped), (Some(1), Some(2)));
     assert_eq!(summary.inputs_sha256, [sha256(b"message")]);
-    assert_eq!(summary.result_sha256, sha256(RESULT));
+    assert_eq!(summary.result_sha256, Some(sha256(RESULT)));
     assert_eq!(proof.request_digest, summary.request_sha256);
 }
 
