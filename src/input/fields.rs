@@ -1,11 +1,15 @@
 //! Records with encrypted fields: each opened and put back in its place.
 //!
 //! Every record is looked at twice: first to find which data keys its fields
-//! need, then, when KMS has decrypted those that were not known yet, to open
-//! them. A data key costs one call to KMS however many fields are under it.
+//! need, then, when KMS has decrypted those that were not known yet, a few at a
+//! time, to open them. A data key costs one call to KMS however many fields are
+//! under it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,9 +20,9 @@ use super::admission::policy;
 use super::incoming::PARSED;
 use super::{Held, InputError, Unpad};
 use crate::job::{BoundContext, BoundJob};
-use crate::keys::Keys;
+use crate::keys::{Handle, Keys};
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
-use crate::manifest::{Ciphertext, Format, Input, KeyArn, Limits};
+use crate::manifest::{Ciphertext, Format, Input, JobName, KeyArn, Limits};
 use crate::shape::{
     Counts, Edit, FieldError, Kind, Layout, MissingFields, Records, Value, Visitor,
 };
@@ -46,13 +50,16 @@ struct Wrapped {
 
 /// Data keys by what they were decrypted from; `None` where KMS does not take
 /// the ciphertext for one.
-type DataKeys = BTreeMap<Wrapped, Option<DataKey>>;
+type DataKeys = BTreeMap<Wrapped, Option<Handle<Box<DataKey>>>>;
 
 struct Seeker<'m> {
+    job: JobName,
     contexts: Vec<BoundContext<'m>>,
     limits: Limits,
     known: DataKeys,
     wanted: BTreeSet<Wrapped>,
+    /// Bytes that `known` and `wanted` take.
+    memory: usize,
     /// Of the record at hand.
     found: Vec<Wrapped>,
 }
@@ -76,10 +83,12 @@ impl<'m> Fields<'m> {
         let seeking = Records::new(Layout { bad_records: BadRecords::Drop, ..layout.clone() });
         let contexts = ciphertexts.values().map(|ciphertext| job.context(ciphertext));
         let seeker = Seeker {
+            job: job.name().clone(),
             contexts: contexts.collect::<Result<_, _>>()?,
             limits: limits.clone(),
             known: DataKeys::new(),
             wanted: BTreeSet::new(),
+            memory: 0,
             found: Vec::new(),
         };
         Ok(Self { seeking, seeker, opening: Records::new(layout), scratch: SecretBuf::new() })
@@ -96,26 +105,25 @@ impl<'m> Fields<'m> {
         memory: &mut Held<'_>,
     ) -> Result<usize, InputError> {
         let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
-        // KMS may take its time: what is kept for it counts from here, and the one
-        // context that is parsed to ask it.
+        // KMS may take its time: what is kept for it counts from here, and the
+        // contexts that are parsed to ask it.
+        let at_once = self.seeker.limits.max_kms_calls_per_job;
         let contexts = self.seeker.wanted.iter().map(|wrapped| wrapped.context.len());
-        let parsed = contexts.max().unwrap_or_default().saturating_mul(PARSED);
+        let longest = contexts.max().unwrap_or_default().saturating_mul(PARSED);
+        let parsed = longest.saturating_mul(at_once.min(self.seeker.wanted.len()));
         memory.hold(self.memory().saturating_add(parsed))?;
         if self.seeker.known.len().saturating_add(self.seeker.wanted.len())
             > self.seeker.limits.max_data_keys
         {
             return Err(InputError::TooManyDataKeys(self.seeker.limits.max_data_keys));
         }
-        while let Some(wrapped) = self.seeker.wanted.pop_first() {
-            let context = EncryptionContext::decode(&wrapped.context)?;
-            let key = match keys.decrypt(&wrapped.key, &context, &wrapped.encrypted).await {
-                Ok(key) => Some(key),
-                // The records' fault, not the enclave's: theirs to answer for.
-                Err(error) if error.is_of_the_ciphertext() => None,
-                Err(error) => return Err(error.into()),
-            };
-            self.seeker.known.insert(wrapped, key);
-        }
+        let Seeker { job, known, wanted, .. } = &mut self.seeker;
+        let asked = std::iter::from_fn(|| wanted.pop_first());
+        let asked = asked.map(|wrapped| wrapped.decrypt(keys, job));
+        few_at_a_time(asked, at_once, |(wrapped, key)| {
+            known.insert(wrapped, key);
+        })
+        .await?;
         let mut visitor = FieldOpener { seeker: &self.seeker, scratch: &mut self.scratch };
         let opened = self.opening.process(input, at_end, &mut visitor, Some(plaintext))?;
         debug_assert_eq!(opened, len, "both look at the same records");
@@ -127,12 +135,69 @@ impl<'m> Fields<'m> {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let keys = self.seeker.known.keys().chain(&self.seeker.wanted);
-        let size = |wrapped: &Wrapped| {
-            wrapped.context.len().saturating_add(wrapped.encrypted.len()).saturating_add(PER_KEY)
-        };
-        keys.map(size).sum::<usize>().saturating_add(self.scratch.capacity())
+        debug_assert_eq!(self.seeker.memory, self.seeker.counted(), "the sum went astray");
+        self.seeker.memory.saturating_add(self.scratch.capacity())
     }
+}
+
+impl Seeker<'_> {
+    fn counted(&self) -> usize {
+        self.known.keys().chain(&self.wanted).map(Wrapped::memory).sum()
+    }
+}
+
+impl Wrapped {
+    fn memory(&self) -> usize {
+        self.context.len().saturating_add(self.encrypted.len()).saturating_add(PER_KEY)
+    }
+
+    /// Its data key; `None` where KMS does not take it for one.
+    async fn decrypt(
+        self,
+        keys: &Keys,
+        job: &JobName,
+    ) -> Result<(Self, Option<Handle<Box<DataKey>>>), InputError> {
+        let context = EncryptionContext::decode(&self.context)?;
+        match keys.decrypt(job, &self.key, &context, &self.encrypted).await {
+            Ok(key) => Ok((self, Some(key))),
+            // The records' fault, not the enclave's: theirs to answer for.
+            Err(error) if error.is_of_the_ciphertext() => Ok((self, None)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Waits for all of `work`, no more than `most` at a time; the first error ends it.
+async fn few_at_a_time<T, F: Future<Output = Result<T, InputError>> + Send>(
+    work: impl Iterator<Item = F>,
+    most: usize,
+    mut done: impl FnMut(T),
+) -> Result<(), InputError> {
+    let mut work = work.fuse();
+    let mut running: Vec<Pin<Box<F>>> = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            running.extend(work.by_ref().take(most.saturating_sub(running.len())).map(Box::pin));
+            let before = running.len();
+            let mut at = 0;
+            while let Some(one) = running.get_mut(at) {
+                match one.as_mut().poll(cx) {
+                    Poll::Pending => at = at.saturating_add(1),
+                    Poll::Ready(value) => {
+                        drop(running.swap_remove(at));
+                        done(value?);
+                    }
+                }
+            }
+            match before {
+                0 => return Poll::Ready(Ok(())),
+                _ if running.len() == before => return Poll::Pending,
+                // There is room for others now.
+                _ => {}
+            }
+        }
+    })
+    .await
 }
 
 impl Visitor for Seeker<'_> {
@@ -158,7 +223,10 @@ impl Visitor for Seeker<'_> {
             // One more than may be is enough to refuse the request.
             let room = self.known.len().saturating_add(self.wanted.len());
             if room <= self.limits.max_data_keys && !self.known.contains_key(&wrapped) {
-                self.wanted.insert(wrapped);
+                let memory = wrapped.memory();
+                if self.wanted.insert(wrapped) {
+                    self.memory = self.memory.saturating_add(memory);
+                }
             }
         }
         Ok(())
@@ -187,6 +255,7 @@ impl Visitor for FieldOpener<'_, '_> {
             .find_map(|wrapped| self.seeker.known.get(wrapped).and_then(Option::as_ref));
         let key = key.ok_or(FieldError::NotOpened)?;
         self.scratch.clear();
+        key.add(value.text.len());
         ciphertext.open(key, context, self.scratch)?;
         // It becomes part of a text.
         str::from_utf8(self.scratch.expose()).map_err(|_| FieldError::NotUtf8)?;

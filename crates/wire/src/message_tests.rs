@@ -182,6 +182,7 @@ fn a_status_without_a_whole_digest_or_key_is_refused() {
             jobs: Vec::new(),
             manifest: vec![0; manifest].into(),
             receipt_key: vec![0; key].into(),
+            counters: BTreeMap::new(),
         };
         let response = Response { id: RequestId([7; 16]), outcome: Outcome::Status(status) };
         Response::decode(&serde_cbor::to_vec(&response).unwrap()).is_ok()
