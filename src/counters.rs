@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The counters of a service. What each one counts is in docs/protocol.md.
 #[derive(Default)]
 pub struct Counters {
-    /// Requests that were answered, with an error or without.
+    /// Requests that came in whole.
     pub requests: Counter,
-    /// Requests that were answered with an error.
+    /// Those of them that ended with an error.
     pub failed_requests: Counter,
     /// Calls of KMS's `Decrypt`, however many tries each took.
     pub kms_decrypt: Counter,

@@ -5,6 +5,7 @@
 //! pins before KMS is asked for anything. Knows no operation.
 
 mod admission;
+mod few;
 mod fields;
 mod incoming;
 mod unpad;

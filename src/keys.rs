@@ -130,16 +130,32 @@ impl Keys {
         context: &EncryptionContext,
         encrypted: &[u8],
     ) -> Result<Handle<Box<DataKey>>, KeyError> {
-        let Some(kept) = &self.kept else {
-            return self.unkept(job, self.source.decrypt(key, context, encrypted)).await;
-        };
+        self.decrypt_encoded(job, key, &encode(context)?, encrypted).await
+    }
+
+    /// As [`Self::decrypt`], with the encryption context as a message has it. It is
+    /// parsed when KMS is asked, and no sooner.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub async fn decrypt_encoded(
+        &self,
+        job: &JobName,
+        key: &KeyArn,
+        context: &[u8],
+        encrypted: &[u8],
+    ) -> Result<Handle<Box<DataKey>>, KeyError> {
         let ask = || {
-            let (source, key, context) = (Arc::clone(&self.source), key.clone(), context.clone());
-            let encrypted = encrypted.to_vec();
-            async move { source.decrypt(&key, &context, &encrypted).await }
+            let source = Arc::clone(&self.source);
+            let (key, context, encrypted) = (key.clone(), context.to_vec(), encrypted.to_vec());
+            async move { source.decrypt(&key, &decode(&context)?, &encrypted).await }
         };
-        let id = Id::new(job, key, context, encrypted);
-        kept.data_keys.get(id, job, kept.bounds, ask).await
+        match &self.kept {
+            Some(Kept { data_keys, bounds, .. }) => {
+                data_keys.get(Id::new(job, key, context, encrypted), job, *bounds, ask).await
+            }
+            None => self.unkept(job, ask).await,
+        }
     }
 
     /// As [`Self::decrypt`], where KMS need not be asked.
@@ -151,8 +167,8 @@ impl Keys {
         context: &EncryptionContext,
         encrypted: &[u8],
     ) -> Option<Handle<Box<DataKey>>> {
-        let id = Id::new(job, key, context, encrypted);
-        self.kept.as_ref().and_then(|kept| kept.data_keys.kept(&id))
+        let kept = self.kept.as_ref()?;
+        kept.data_keys.kept(&Id::new(job, key, &encode(context).ok()?, encrypted))
     }
 
     /// A key of the manifest's own, for `job`, unwrapped by KMS to this enclave.
@@ -166,15 +182,18 @@ impl Keys {
     ) -> Result<Handle<SecretBuf>, KeyError> {
         let SecretSpec { key, context, wrapped } = secret;
         let context = EncryptionContext::new(context.clone()).map_err(|_| KeyError::Unwrap)?;
-        let Some(kept) = &self.kept else {
-            return self.unkept(job, self.source.unwrap(key, &context, wrapped)).await;
-        };
+        let context = encode(&context)?;
         let ask = || {
-            let (source, key, context) = (Arc::clone(&self.source), key.clone(), context.clone());
-            let wrapped = wrapped.clone();
-            async move { source.unwrap(&key, &context, &wrapped).await }
+            let source = Arc::clone(&self.source);
+            let (key, context, wrapped) = (key.clone(), context.clone(), wrapped.clone());
+            async move { source.unwrap(&key, &decode(&context)?, &wrapped).await }
         };
-        kept.secrets.get(Id::new(job, key, &context, wrapped), job, kept.bounds, ask).await
+        match &self.kept {
+            Some(Kept { secrets, bounds, .. }) => {
+                secrets.get(Id::new(job, key, &context, wrapped), job, *bounds, ask).await
+            }
+            None => self.unkept(job, ask).await,
+        }
     }
 
     /// A data key that KMS makes, for this enclave and for later: a new one, or
@@ -189,14 +208,17 @@ impl Keys {
         context: &EncryptionContext,
         reuse: Option<KeyBounds>,
     ) -> Result<Handle<Generated>, KeyError> {
-        let (Some(kept), Some(bounds)) = (&self.kept, reuse) else {
-            return self.unkept(job, self.source.generate(key, context)).await;
-        };
+        let context = encode(context)?;
         let ask = || {
             let (source, key, context) = (Arc::clone(&self.source), key.clone(), context.clone());
-            async move { source.generate(&key, &context).await }
+            async move { source.generate(&key, &decode(&context)?).await }
         };
-        kept.generated.get(Id::new(job, key, context, &[]), job, bounds, ask).await
+        match (&self.kept, reuse) {
+            (Some(Kept { generated, .. }), Some(bounds)) => {
+                generated.get(Id::new(job, key, &context, &[]), job, bounds, ask).await
+            }
+            (None, _) | (_, None) => self.unkept(job, ask).await,
+        }
     }
 
     /// An attestation document over the recipient public key of this boot.
@@ -241,13 +263,13 @@ impl Keys {
     }
 
     /// A key for this one request; the call ends with it.
-    async fn unkept<T>(
+    async fn unkept<T, F: Future<Output = Result<T, KeyError>>>(
         &self,
         job: &JobName,
-        asking: impl Future<Output = Result<T, KeyError>>,
+        ask: impl Fn() -> F,
     ) -> Result<Handle<T>, KeyError> {
         let _pass = self.gate.enter(job).await?;
-        Ok(Handle::new(asking.await?, UNBOUNDED, Instant::now()))
+        Ok(Handle::new(ask().await?, UNBOUNDED, Instant::now()))
     }
 }
 
@@ -293,6 +315,16 @@ impl KeyError {
             | Self::Interrupted => false,
         }
     }
+}
+
+/// A context as a message has it: shorter by far than parsed, and the same for the
+/// same entries.
+fn encode(context: &EncryptionContext) -> Result<Vec<u8>, KeyError> {
+    context.encode().map_err(|_| KeyError::Unwrap)
+}
+
+fn decode(context: &[u8]) -> Result<EncryptionContext, KeyError> {
+    EncryptionContext::decode(context).map_err(|_| KeyError::Unwrap)
 }
 
 fn read_pcrs(nsm: &dyn Nsm) -> Result<BTreeMap<u8, PcrValue>, NsmError> {

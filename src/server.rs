@@ -211,12 +211,12 @@ async fn connection(service: Arc<Service>, stream: Stream, _slot: OwnedSemaphore
                 return conn.drain().await;
             }
         };
+        service.counters.requests.count();
         let span = info_span!("request", id = %request.id);
         let started = Instant::now();
         let answered = request::answer(&service, &mut conn, request).instrument(span.clone()).await;
         let _entered = span.enter();
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        service.counters.requests.count();
         let Err(error) = answered else {
             debug!(millis, "answered");
             continue;

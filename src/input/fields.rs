@@ -6,10 +6,7 @@
 //! under it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +14,7 @@ use strongroom_envelope::esdk::{self, ContextError, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use super::admission::policy;
+use super::few::few_at_a_time;
 use super::incoming::PARSED;
 use super::{Held, InputError, Unpad};
 use crate::job::{BoundContext, BoundJob};
@@ -105,18 +103,17 @@ impl<'m> Fields<'m> {
         memory: &mut Held<'_>,
     ) -> Result<usize, InputError> {
         let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
-        // KMS may take its time: what is kept for it counts from here, and the
-        // contexts that are parsed to ask it.
-        let at_once = self.seeker.limits.max_kms_calls_per_job;
+        // KMS may take its time: what is kept for it counts from here, and a
+        // context that is parsed to ask it.
         let contexts = self.seeker.wanted.iter().map(|wrapped| wrapped.context.len());
-        let longest = contexts.max().unwrap_or_default().saturating_mul(PARSED);
-        let parsed = longest.saturating_mul(at_once.min(self.seeker.wanted.len()));
+        let parsed = contexts.max().unwrap_or_default().saturating_mul(PARSED);
         memory.hold(self.memory().saturating_add(parsed))?;
         if self.seeker.known.len().saturating_add(self.seeker.wanted.len())
             > self.seeker.limits.max_data_keys
         {
             return Err(InputError::TooManyDataKeys(self.seeker.limits.max_data_keys));
         }
+        let at_once = self.seeker.limits.max_kms_calls_per_job;
         let Seeker { job, known, wanted, .. } = &mut self.seeker;
         let asked = std::iter::from_fn(|| wanted.pop_first());
         let asked = asked.map(|wrapped| wrapped.decrypt(keys, job));
@@ -157,47 +154,13 @@ impl Wrapped {
         keys: &Keys,
         job: &JobName,
     ) -> Result<(Self, Option<Handle<Box<DataKey>>>), InputError> {
-        let context = EncryptionContext::decode(&self.context)?;
-        match keys.decrypt(job, &self.key, &context, &self.encrypted).await {
+        match keys.decrypt_encoded(job, &self.key, &self.context, &self.encrypted).await {
             Ok(key) => Ok((self, Some(key))),
             // The records' fault, not the enclave's: theirs to answer for.
             Err(error) if error.is_of_the_ciphertext() => Ok((self, None)),
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Waits for all of `work`, no more than `most` at a time; the first error ends it.
-async fn few_at_a_time<T, F: Future<Output = Result<T, InputError>> + Send>(
-    work: impl Iterator<Item = F>,
-    most: usize,
-    mut done: impl FnMut(T),
-) -> Result<(), InputError> {
-    let mut work = work.fuse();
-    let mut running: Vec<Pin<Box<F>>> = Vec::new();
-    poll_fn(|cx| {
-        loop {
-            running.extend(work.by_ref().take(most.saturating_sub(running.len())).map(Box::pin));
-            let before = running.len();
-            let mut at = 0;
-            while let Some(one) = running.get_mut(at) {
-                match one.as_mut().poll(cx) {
-                    Poll::Pending => at = at.saturating_add(1),
-                    Poll::Ready(value) => {
-                        drop(running.swap_remove(at));
-                        done(value?);
-                    }
-                }
-            }
-            match before {
-                0 => return Poll::Ready(Ok(())),
-                _ if running.len() == before => return Poll::Pending,
-                // There is room for others now.
-                _ => {}
-            }
-        }
-    })
-    .await
 }
 
 impl Visitor for Seeker<'_> {

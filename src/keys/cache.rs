@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use strongroom_envelope::esdk::EncryptionContext;
 use tokio::time::Instant;
 
 use crate::manifest::{JobName, KeyArn, KeyBounds};
@@ -23,26 +22,18 @@ use crate::manifest::{JobName, KeyArn, KeyBounds};
 pub(super) struct Id([u8; 32]);
 
 impl Id {
-    /// `encrypted` is what KMS decrypts; empty where it makes a new key.
-    pub(super) fn new(
-        job: &JobName,
-        key: &KeyArn,
-        context: &EncryptionContext,
-        encrypted: &[u8],
-    ) -> Self {
-        let mut bytes = Vec::with_capacity(ROOM.saturating_add(encrypted.len()));
+    /// `context` as [`EncryptionContext::encode`] gives it; `encrypted` is what KMS
+    /// decrypts, and empty where it makes a new key.
+    ///
+    /// [`EncryptionContext::encode`]: strongroom_envelope::esdk::EncryptionContext::encode
+    pub(super) fn new(job: &JobName, key: &KeyArn, context: &[u8], encrypted: &[u8]) -> Self {
+        let parts = [job.as_str().as_bytes(), key.as_str().as_bytes(), context, encrypted];
+        let mut bytes =
+            Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
         // Each with its length, so that no two lists of parts read the same.
-        let mut part = |part: &[u8]| {
+        for part in parts {
             bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             bytes.extend_from_slice(part);
-        };
-        part(job.as_str().as_bytes());
-        part(key.as_str().as_bytes());
-        part(encrypted);
-        // Sorted, and last: their number is what is left.
-        for (name, value) in context.iter() {
-            part(name.as_bytes());
-            part(value.as_bytes());
         }
         let mut id = [0; 32];
         id.copy_from_slice(digest(&SHA256, &bytes).as_ref());
@@ -222,9 +213,6 @@ impl<T> Cache<T> {
         self.evicted = self.evicted.saturating_add(1);
     }
 }
-
-/// Bytes that an id is usually made of, without the encrypted key.
-const ROOM: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -159,3 +159,41 @@ where
 {
     tokio::task::spawn_blocking(work).await.map_err(|_| KeyError::Interrupted)?
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::RootCertStore;
+    use strongroom_sim::SimNsm;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::transport::Endpoint;
+
+    fn source() -> Source {
+        let nsm = Arc::new(SimNsm::builder().build().unwrap());
+        let road = Road::new(Endpoint::Tcp("127.0.0.1:9".parse().unwrap()), RootCertStore::empty());
+        let region = Region::parse("eu-west-1").unwrap();
+        Source::new(nsm, &region, road, CredentialStore::default(), Arc::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_needs_the_key_pair_waits_for_it_and_gets_one() {
+        let source = source();
+        let document = source.attest(None, None).await.unwrap();
+        let key = source.recipient().await.unwrap().public_key_der().to_vec();
+        assert!(document.windows(key.len()).any(|bytes| bytes == key));
+    }
+
+    #[tokio::test]
+    async fn a_key_pair_that_cannot_be_made_fails_all_who_wait_for_it() {
+        let failed = Arc::new(SetOnce::new());
+        let source = Source { recipient: failed.clone(), ..source() };
+        let waiting = timeout(Duration::from_millis(10), source.attest(None, None));
+        assert!(waiting.await.is_err(), "it did not wait");
+        assert!(failed.set(Err(CmsError::Key)).is_ok());
+        assert!(matches!(source.attest(None, None).await, Err(KeyError::Recipient)));
+        assert!(matches!(source.recipient().await, Err(KeyError::Recipient)));
+    }
+}

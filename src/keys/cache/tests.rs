@@ -2,6 +2,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
 use proptest::prelude::*;
+use strongroom_envelope::esdk::EncryptionContext;
 
 use super::*;
 
@@ -28,7 +29,8 @@ impl Drop for Probe {
 fn of(job: &str, key: &str, context: &[(&str, &str)], encrypted: &[u8]) -> Id {
     let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{key}");
     let context = EncryptionContext::new(context.iter().copied()).unwrap();
-    Id::new(&JobName::parse(job).unwrap(), &KeyArn::parse(&arn).unwrap(), &context, encrypted)
+    let (job, key) = (JobName::parse(job).unwrap(), KeyArn::parse(&arn).unwrap());
+    Id::new(&job, &key, &context.encode().unwrap(), encrypted)
 }
 
 #[test]

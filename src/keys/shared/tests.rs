@@ -3,7 +3,6 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use strongroom_attestation::nsm::NsmError;
-use strongroom_envelope::esdk::EncryptionContext;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -25,7 +24,7 @@ fn job(name: &str) -> JobName {
 
 fn id(number: usize) -> Id {
     let arn = KeyArn::parse("arn:aws:kms:eu-west-1:111122223333:key/k").unwrap();
-    Id::new(&job("one"), &arn, &EncryptionContext::default(), &number.to_be_bytes())
+    Id::new(&job("one"), &arn, b"", &number.to_be_bytes())
 }
 
 impl Bench {

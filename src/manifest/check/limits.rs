@@ -44,10 +44,6 @@ impl RawLimits {
                 MAX_KMS_CALLS,
             )?,
         };
-        if limits.max_kms_calls_per_job > limits.max_kms_calls {
-            let problem = format!("must be at most max_kms_calls, {}", limits.max_kms_calls);
-            return Err(ManifestError::value("limits.max_kms_calls_per_job", problem));
-        }
         // The longest frame, as ciphertext and plaintext and in buffers that
         // grow by doubling, has to fit: else a job would be busy for ever.
         let least = limits
