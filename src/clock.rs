@@ -20,7 +20,7 @@ pub struct Skew {
 }
 
 /// Why the clock is not to be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ClockError {
     /// The module gave no document.
     #[error(transparent)]

@@ -38,7 +38,7 @@ enum StartError {
     #[error("the Nitro Secure Module did not answer within {} s", NSM_TIMEOUT.as_secs())]
     NsmTimeout,
     #[error(
-        "the PCRs and the recipient key pair were not there within {} s",
+        "the Nitro Secure Module's PCRs were not there within {} s",
         BOOT_TIMEOUT.as_secs()
     )]
     BootTimeout,
@@ -128,8 +128,11 @@ fn listen(
         let listener = Listener::vsock(port).map_err(|error| StartError::Listen { port, error })?;
         sandbox::confine()?;
         tracing::info!(port, enclave = service.module_id(), "serving");
-        server::serve(service, listener, std::future::pending()).await;
-        Err(StartError::Stopped)
+        let serving = server::serve(Arc::clone(&service), listener, std::future::pending());
+        tokio::select! {
+            () = serving => Err(StartError::Stopped),
+            error = service.failure() => Err(error.into()),
+        }
     })
 }
 
@@ -169,7 +172,7 @@ const MANIFEST: &str = "/enclave.eif.toml";
 /// Longest wait for the module's answers at boot. Each takes about a millisecond.
 const NSM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait for the PCRs and the making of the recipient key pair.
+/// Longest wait for the PCRs.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// PCRs of a Nitro Secure Module.

@@ -151,6 +151,7 @@ impl RequestError {
             | KeyError::Nsm(_)
             | KeyError::Clock(_)
             | KeyError::Unwrap
+            | KeyError::Recipient
             | KeyError::Interrupted => None,
         }
     }
@@ -222,7 +223,7 @@ const fn key_code(error: &KeyError) -> ErrorCode {
             | KmsError::Incomplete,
         )
         | KeyError::Unwrap => ErrorCode::KeyUnavailable,
-        KeyError::Interrupted => ErrorCode::Internal,
+        KeyError::Recipient | KeyError::Interrupted => ErrorCode::Internal,
     }
 }
 

@@ -5,9 +5,12 @@
 //! pins before KMS is asked for anything. Knows no operation.
 
 mod admission;
+mod few;
 mod fields;
 mod incoming;
 mod unpad;
+
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use strongroom_envelope::esdk::{self, ContextError, DecryptFailed, Header};
@@ -18,7 +21,7 @@ use strongroom_envelope::{SecretBuf, plain};
 use crate::budget::{OverBudget, Share};
 use crate::connection::ConnectionError;
 use crate::job::BoundJob;
-use crate::keys::{KeyError, Keys};
+use crate::keys::{KeyError, Keys, Meter};
 use crate::manifest::{Format, Input, KeyArn, Limits, Source};
 use crate::shape::{Counts, RecordError};
 
@@ -31,9 +34,9 @@ pub use unpad::Unpad;
 pub enum Opening<'m> {
     /// An Encryption SDK message; one that says that it is padded is without the
     /// padding from here on.
-    Message(esdk::Opener, Option<Unpad>),
+    Message(esdk::Opener, Option<Unpad>, Arc<Meter>),
     /// A plain envelope: nothing of it is known to be right before its end.
-    Envelope(plain::Header, plain::Opener),
+    Envelope(plain::Header, plain::Opener, Arc<Meter>),
     /// Records with encrypted fields.
     Fields(Box<Fields<'m>>),
     /// Nothing is encrypted.
@@ -118,10 +121,11 @@ impl<'m> Opening<'m> {
                             |bytes: &[u8]| Ok(Header::parse(bytes, &limits.message(), &policy)?);
                         let header = incoming.header(memory, parse).await?;
                         let (id, header) = (header.message_id().to_vec(), context.admit(header)?);
-                        let key = context.data_key(keys, &header).await?;
+                        let key = context.data_key(keys, job.name(), &header).await?;
                         let unpad = Unpad::of(header.encryption_context());
                         // Authenticates the header, and the message id in it.
-                        Ok((Self::Message(esdk::Opener::new(header, &key)?, unpad), id))
+                        let opener = esdk::Opener::new(header, &key)?;
+                        Ok((Self::Message(opener, unpad, key.meter()), id))
                     }
                     Format::PlainEnvelope => {
                         let limits = limits.envelope();
@@ -130,12 +134,11 @@ impl<'m> Opening<'m> {
                         let id = header.nonce().to_vec();
                         // All of its context is what the job pins.
                         let pinned = &context.pinned;
-                        let key = keys
-                            .decrypt(&ciphertext.key, pinned, header.encrypted_data_key())
-                            .await?;
+                        let (kms_key, wrapped) = (&ciphertext.key, header.encrypted_data_key());
+                        let key = keys.decrypt(job.name(), kms_key, pinned, wrapped).await?;
                         let bound = header.clone();
                         let opener = plain::Opener::new(header, &key, pinned)?;
-                        Ok((Self::Envelope(bound, opener), id))
+                        Ok((Self::Envelope(bound, opener, key.meter()), id))
                     }
                 }
             }
@@ -164,13 +167,18 @@ impl<'m> Opening<'m> {
         memory: &mut Held<'_>,
     ) -> Result<bool, InputError> {
         let opened = match self {
-            Self::Message(opener, None) => opener.open(input, plaintext, PIECE)?,
-            Self::Message(opener, Some(unpad)) => {
+            Self::Message(opener, None, meter) => {
+                let opened = opener.open(input, plaintext, PIECE)?;
+                meter.add(opened);
+                opened
+            }
+            Self::Message(opener, Some(unpad), meter) => {
                 let opened = opener.open(input, unpad.padded(), PIECE)?;
+                meter.add(opened);
                 unpad.take(plaintext);
                 opened
             }
-            Self::Envelope(header, _) => {
+            Self::Envelope(header, ..) => {
                 header.check_body_len(input.len())?;
                 0
             }
@@ -197,11 +205,14 @@ impl<'m> Opening<'m> {
         memory: &mut Held<'_>,
     ) -> Result<Option<Counts>, InputError> {
         match self {
-            Self::Message(opener, unpad) => {
+            Self::Message(opener, unpad, _) => {
                 opener.finish()?;
                 unpad.map_or(Ok(()), Unpad::finish)?;
             }
-            Self::Envelope(_, opener) => opener.finish(input, plaintext)?,
+            Self::Envelope(_, opener, meter) => {
+                meter.add(input.len());
+                opener.finish(input, plaintext)?;
+            }
             Self::Fields(mut fields) => {
                 fields.open(keys, input, true, plaintext, memory).await?;
                 input.clear();
@@ -218,7 +229,7 @@ impl<'m> Opening<'m> {
     pub fn memory(&self) -> usize {
         match self {
             Self::Fields(fields) => fields.memory(),
-            Self::Message(_, unpad) => unpad.as_ref().map_or(0, Unpad::memory),
+            Self::Message(_, unpad, _) => unpad.as_ref().map_or(0, Unpad::memory),
             Self::Envelope(..) | Self::Clear => 0,
         }
     }
@@ -243,17 +254,21 @@ pub async fn open_value(
             let parsed = Header::parse(ciphertext, &limits.message(), &policy(spec.format))?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
             let header = context.admit(header)?;
-            let key = context.data_key(keys, &header).await?;
+            let key = context.data_key(keys, job.name(), &header).await?;
             let body = ciphertext.get(len..).unwrap_or_default();
+            key.add(body.len());
             fields::open_message(header, &key, body, &mut plaintext)?;
         }
         Format::PlainEnvelope => {
             let parsed = plain::Header::parse(ciphertext, &limits.envelope())?;
             let (header, len) = parsed.ok_or(InputError::NoHeader)?;
             let pinned = &context.pinned;
-            let key = keys.decrypt(&spec.key, pinned, header.encrypted_data_key()).await?;
+            let (kms_key, wrapped) = (&spec.key, header.encrypted_data_key());
+            let key = keys.decrypt(job.name(), kms_key, pinned, wrapped).await?;
             let opener = plain::Opener::new(header, &key, pinned)?;
-            opener.finish(ciphertext.get(len..).unwrap_or_default(), &mut plaintext)?;
+            let body = ciphertext.get(len..).unwrap_or_default();
+            key.add(body.len());
+            opener.finish(body, &mut plaintext)?;
         }
     }
     Ok(plaintext)

@@ -15,8 +15,8 @@ use strongroom_wire::Run;
 use crate::manifest::fields::{BadRecords, Shape, UnknownFields};
 use crate::manifest::operations::OperationSpec;
 use crate::manifest::{
-    ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KmsOutput, Limits, Manifest, OutputSpec,
-    Recipients, Source, Template,
+    ArgSpec, Ciphertext, Input, Job, JobName, KeyArn, KeyBounds, KmsOutput, Limits, Manifest,
+    OutputSpec, Recipients, Source, Template,
 };
 use crate::shape::{Layout, MissingFields};
 
@@ -105,6 +105,8 @@ pub struct BoundKms<'m> {
     pub signed: bool,
     /// The length is rounded up to a multiple of so many bytes.
     pub pad_to: Option<usize>,
+    /// How often a data key may be that of another result.
+    pub reuse: Option<KeyBounds>,
 }
 
 impl<'m> BoundJob<'m> {
@@ -278,6 +280,7 @@ impl<'m> BoundKms<'m> {
             frame: kms.frame,
             signed: kms.signed,
             pad_to: kms.pad_to,
+            reuse: kms.reuse,
         })
     }
 }

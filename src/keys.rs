@@ -1,49 +1,72 @@
 //! Data keys: from an encrypted data key to one that opens, and nothing else.
 //!
-//! Each call makes a fresh attestation document over the recipient key pair of
-//! this boot, has KMS encrypt the data key to it, and unwraps the answer. Knows
-//! no plaintext. What comes back from KMS is trusted because TLS ended here
-//! with Amazon's roots, and checked all the same: the key it names must be the
-//! key that was asked for, and it must not carry a plaintext.
+//! A key that was asked for a moment ago is kept, and one that is on its way is
+//! waited for ([`shared`]); else KMS is asked ([`source`]), through the gate that
+//! bounds how much of that goes on at once ([`gate`]). Knows no plaintext. What
+//! comes back from KMS is trusted because TLS ended here with Amazon's roots, and
+//! checked all the same: the key it names must be the key that was asked for, and
+//! it must not carry a plaintext.
 
+mod cache;
 pub mod credentials;
+mod gate;
 mod kms;
 pub mod road;
 pub mod roots;
+mod shared;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_attestation::PcrValue;
-use strongroom_attestation::nsm::{AttestationRequest, Nsm, NsmError};
-use strongroom_envelope::cms::{CmsError, RecipientKey};
+use strongroom_attestation::nsm::{Nsm, NsmError};
+use strongroom_envelope::cms::CmsError;
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext};
 use strongroom_envelope::{DataKey, SecretBuf};
+use tokio::time::Instant;
 
-use tokio::sync::Semaphore;
-
+pub use cache::{Handle, Meter};
+use cache::{Id, UNBOUNDED};
 use credentials::CredentialStore;
-use kms::{Answer, Kms};
+use gate::Gate;
 pub use kms::{KmsError, Refusal};
 use road::Road;
+use shared::Shared;
+use source::{Source, blocking};
 
-use crate::clock::{self, ClockError};
-use crate::manifest::{KeyArn, Region, SecretSpec};
+use crate::clock::ClockError;
+use crate::counters::Counters;
+use crate::manifest::{JobName, KeyArn, KeyBounds, Manifest, SecretSpec};
 
 /// The way to data keys.
 pub struct Keys {
-    nsm: Arc<dyn Nsm>,
-    recipient: RecipientKey,
-    kms: Kms,
+    source: Arc<Source>,
+    gate: Arc<Gate>,
+    kept: Option<Kept>,
     credentials: CredentialStore,
     pcrs: BTreeMap<u8, PcrValue>,
-    /// The module answers one at a time: those who wait for it do so here, in
-    /// order, and not each on a thread.
-    nsm_turn: Semaphore,
+}
+
+/// Keys that are kept, by what they are for: a flood of one kind leaves the
+/// others alone.
+struct Kept {
+    bounds: KeyBounds,
+    data_keys: Arc<Shared<Box<DataKey>>>,
+    secrets: Arc<Shared<SecretBuf>>,
+    generated: Arc<Shared<Generated>>,
+}
+
+/// A data key that KMS has made.
+pub struct Generated {
+    /// The data key.
+    pub key: Box<DataKey>,
+    /// The data key, encrypted under the KMS key.
+    pub encrypted: EncryptedDataKey,
 }
 
 /// Why there is no data key.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum KeyError {
     /// The NSM gave no document.
     #[error(transparent)]
@@ -58,69 +81,144 @@ pub enum KeyError {
     /// 256-bit key.
     #[error("KMS's answer cannot be opened by this enclave")]
     Unwrap,
+    /// The key pair that KMS's answers are encrypted to could not be made.
+    #[error("the recipient key pair could not be made")]
+    Recipient,
     /// The call was cut off inside the service.
     #[error("the service stopped before the key arrived")]
     Interrupted,
 }
 
 impl Keys {
-    /// Makes the recipient key pair of this boot and readies the way to KMS.
+    /// Reads the PCRs, readies the way to KMS, and begins to make the recipient
+    /// key pair of this boot.
     ///
     /// # Errors
-    /// [`NsmError`] when the module does not answer, [`KeyError::Unwrap`] when no
-    /// key pair can be made.
-    pub async fn new(nsm: Arc<dyn Nsm>, region: &Region, road: Road) -> Result<Self, KeyError> {
-        let (nsm, recipient, pcrs) = blocking(move || {
-            let pcrs = read_pcrs(&*nsm)?;
-            let recipient = RecipientKey::generate()?;
-            Ok((nsm, recipient, pcrs))
-        })
-        .await?;
+    /// [`NsmError`] when the module does not answer.
+    pub async fn new(
+        manifest: &Manifest,
+        nsm: Arc<dyn Nsm>,
+        road: Road,
+        counters: Arc<Counters>,
+    ) -> Result<Self, KeyError> {
         let credentials = CredentialStore::default();
-        let kms = Kms::new(region, road, credentials.clone());
-        Ok(Self { nsm, recipient, kms, credentials, pcrs, nsm_turn: Semaphore::new(1) })
+        let (region, module) = (&manifest.kms.region, Arc::clone(&nsm));
+        let source = Source::new(nsm, region, road, credentials.clone(), Arc::clone(&counters))?;
+        let pcrs = blocking(move || Ok(read_pcrs(&*module)?)).await?;
+        let gate = Arc::new(Gate::new(manifest));
+        let kept = (manifest.cache.max_keys > 0).then(|| Kept::new(manifest, &gate, &counters));
+        Ok(Self { source: Arc::new(source), gate, kept, credentials, pcrs })
     }
 
-    /// Has KMS decrypt a data key to this enclave.
+    /// Fails when the recipient key pair could not be made; until then, and when
+    /// it could, never ends.
+    pub async fn failure(&self) -> KeyError {
+        match self.source.recipient().await {
+            Ok(_) => std::future::pending().await,
+            Err(error) => error,
+        }
+    }
+
+    /// A data key of `job`, decrypted by KMS to this enclave.
     ///
     /// # Errors
     /// [`KeyError`].
     pub async fn decrypt(
         &self,
+        job: &JobName,
         key: &KeyArn,
         context: &EncryptionContext,
         encrypted: &[u8],
-    ) -> Result<DataKey, KeyError> {
-        let document = self.attest_for_kms().await?;
-        let answer = self.kms.decrypt(key, context, encrypted, document).await?;
-        self.unwrap(&answer.for_recipient)
+    ) -> Result<Handle<Box<DataKey>>, KeyError> {
+        self.decrypt_encoded(job, key, &encode(context)?, encrypted).await
     }
 
-    /// Has KMS unwrap a key of the manifest's own to this enclave.
+    /// As [`Self::decrypt`], with the encryption context as a message has it. It is
+    /// parsed when KMS is asked, and no sooner.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub async fn secret(&self, secret: &SecretSpec) -> Result<SecretBuf, KeyError> {
-        let context = EncryptionContext::new(secret.context.clone());
-        let context = context.map_err(|_| KeyError::Unwrap)?;
-        let document = self.attest_for_kms().await?;
-        let answer = self.kms.decrypt(&secret.key, &context, &secret.wrapped, document).await?;
-        Ok(self.recipient.open(&answer.for_recipient)?)
+    pub async fn decrypt_encoded(
+        &self,
+        job: &JobName,
+        key: &KeyArn,
+        context: &[u8],
+        encrypted: &[u8],
+    ) -> Result<Handle<Box<DataKey>>, KeyError> {
+        let ask = || {
+            let source = Arc::clone(&self.source);
+            let (key, context, encrypted) = (key.clone(), context.to_vec(), encrypted.to_vec());
+            async move { source.decrypt(&key, &decode(&context)?, &encrypted).await }
+        };
+        match &self.kept {
+            Some(Kept { data_keys, bounds, .. }) => {
+                data_keys.get(Id::new(job, key, context, encrypted), job, *bounds, ask).await
+            }
+            None => self.unkept(job, ask).await,
+        }
     }
 
-    /// Has KMS make a new data key, for this enclave and for later.
+    /// As [`Self::decrypt`], where KMS need not be asked.
+    #[must_use]
+    pub fn kept(
+        &self,
+        job: &JobName,
+        key: &KeyArn,
+        context: &EncryptionContext,
+        encrypted: &[u8],
+    ) -> Option<Handle<Box<DataKey>>> {
+        let kept = self.kept.as_ref()?;
+        kept.data_keys.kept(&Id::new(job, key, &encode(context).ok()?, encrypted))
+    }
+
+    /// A key of the manifest's own, for `job`, unwrapped by KMS to this enclave.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub async fn secret(
+        &self,
+        job: &JobName,
+        secret: &SecretSpec,
+    ) -> Result<Handle<SecretBuf>, KeyError> {
+        let SecretSpec { key, context, wrapped } = secret;
+        let context = EncryptionContext::new(context.clone()).map_err(|_| KeyError::Unwrap)?;
+        let context = encode(&context)?;
+        let ask = || {
+            let source = Arc::clone(&self.source);
+            let (key, context, wrapped) = (key.clone(), context.clone(), wrapped.clone());
+            async move { source.unwrap(&key, &decode(&context)?, &wrapped).await }
+        };
+        match &self.kept {
+            Some(Kept { secrets, bounds, .. }) => {
+                secrets.get(Id::new(job, key, &context, wrapped), job, *bounds, ask).await
+            }
+            None => self.unkept(job, ask).await,
+        }
+    }
+
+    /// A data key that KMS makes, for this enclave and for later: a new one, or
+    /// where `job` says how often it may be, one that it had before.
     ///
     /// # Errors
     /// [`KeyError`].
     pub async fn generate(
         &self,
+        job: &JobName,
         key: &KeyArn,
         context: &EncryptionContext,
-    ) -> Result<(DataKey, EncryptedDataKey), KeyError> {
-        let document = self.attest_for_kms().await?;
-        let Answer { for_recipient, ciphertext } =
-            self.kms.generate(key, context, document).await?;
-        Ok((self.unwrap(&for_recipient)?, key.data_key(ciphertext)))
+        reuse: Option<KeyBounds>,
+    ) -> Result<Handle<Generated>, KeyError> {
+        let context = encode(context)?;
+        let ask = || {
+            let (source, key, context) = (Arc::clone(&self.source), key.clone(), context.clone());
+            async move { source.generate(&key, &decode(&context)?).await }
+        };
+        match (&self.kept, reuse) {
+            (Some(Kept { generated, .. }), Some(bounds)) => {
+                generated.get(Id::new(job, key, &context, &[]), job, bounds, ask).await
+            }
+            (None, _) | (_, None) => self.unkept(job, ask).await,
+        }
     }
 
     /// An attestation document over the recipient public key of this boot.
@@ -132,34 +230,23 @@ impl Keys {
         nonce: Option<&[u8]>,
         user_data: Option<&[u8]>,
     ) -> Result<Vec<u8>, KeyError> {
-        let owned = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
-        let (nonce, user_data) = (owned(nonce), owned(user_data));
-        let public_key = self.recipient.public_key_der().to_vec();
-        let nsm = Arc::clone(&self.nsm);
-        let _turn = self.nsm_turn.acquire().await.map_err(|_| KeyError::Interrupted)?;
-        blocking(move || {
-            let request = AttestationRequest {
-                public_key: Some(&public_key),
-                user_data: user_data.as_deref(),
-                nonce: nonce.as_deref(),
-            };
-            Ok(nsm.attest(&request)?)
-        })
-        .await
-    }
-
-    /// A document for KMS. Its time is compared with the system clock: with a
-    /// wrong clock KMS's certificate would be judged at the wrong time.
-    async fn attest_for_kms(&self) -> Result<Vec<u8>, KeyError> {
-        let document = self.attest(None, None).await?;
-        clock::check_against(&document)?;
-        Ok(document)
+        self.source.attest(nonce, user_data).await
     }
 
     /// Where the parent's credentials go.
     #[must_use]
     pub fn credentials(&self) -> &CredentialStore {
         &self.credentials
+    }
+
+    /// Keys that are kept, of all kinds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let held = |kept: &Kept| {
+            let data_keys = kept.data_keys.len().saturating_add(kept.generated.len());
+            data_keys.saturating_add(kept.secrets.len())
+        };
+        self.kept.as_ref().map_or(0, held)
     }
 
     /// PCRs 0, 1, 2, 3, 4 and 8 as they were at boot: all that a key policy asks for.
@@ -175,9 +262,32 @@ impl Keys {
         self.pcrs.get(&0).is_none_or(PcrValue::is_zero)
     }
 
-    fn unwrap(&self, for_recipient: &[u8]) -> Result<DataKey, KeyError> {
-        let opened = self.recipient.open(for_recipient)?;
-        DataKey::from_slice(opened.expose()).ok_or(KeyError::Unwrap)
+    /// A key for this one request; the call ends with it.
+    async fn unkept<T, F: Future<Output = Result<T, KeyError>>>(
+        &self,
+        job: &JobName,
+        ask: impl Fn() -> F,
+    ) -> Result<Handle<T>, KeyError> {
+        let _pass = self.gate.enter(job).await?;
+        Ok(Handle::new(ask().await?, UNBOUNDED, Instant::now()))
+    }
+}
+
+impl Kept {
+    fn new(manifest: &Manifest, gate: &Arc<Gate>, counters: &Arc<Counters>) -> Self {
+        fn shared<T: Send + Sync + 'static>(
+            max_keys: usize,
+            (gate, counters): (&Arc<Gate>, &Arc<Counters>),
+        ) -> Arc<Shared<T>> {
+            Shared::new(max_keys, Arc::clone(gate), Arc::clone(counters))
+        }
+        let (max_keys, with) = (manifest.cache.max_keys, (gate, counters));
+        Self {
+            bounds: manifest.cache.bounds,
+            data_keys: shared(max_keys, with),
+            secrets: shared(max_keys, with),
+            generated: shared(max_keys, with),
+        }
     }
 }
 
@@ -197,23 +307,27 @@ impl KeyError {
                 refusal.code == "InvalidCiphertextException"
                     || refusal.code == "IncorrectKeyException"
             }
-            Self::Kms(_) | Self::Nsm(_) | Self::Clock(_) | Self::Unwrap | Self::Interrupted => {
-                false
-            }
+            Self::Kms(_)
+            | Self::Nsm(_)
+            | Self::Clock(_)
+            | Self::Unwrap
+            | Self::Recipient
+            | Self::Interrupted => false,
         }
     }
+}
+
+/// A context as a message has it: shorter by far than parsed, and the same for the
+/// same entries.
+fn encode(context: &EncryptionContext) -> Result<Vec<u8>, KeyError> {
+    context.encode().map_err(|_| KeyError::Unwrap)
+}
+
+fn decode(context: &[u8]) -> Result<EncryptionContext, KeyError> {
+    EncryptionContext::decode(context).map_err(|_| KeyError::Unwrap)
 }
 
 fn read_pcrs(nsm: &dyn Nsm) -> Result<BTreeMap<u8, PcrValue>, NsmError> {
     let read = |index: &u8| nsm.describe_pcr(*index).map(|pcr| (*index, pcr.value));
     [0, 1, 2, 3, 4, 8].iter().map(read).collect()
-}
-
-/// Runs what blocks (the NSM's ioctl, making an RSA key) off the async threads.
-async fn blocking<T, F>(work: F) -> Result<T, KeyError>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, KeyError> + Send + 'static,
-{
-    tokio::task::spawn_blocking(work).await.map_err(|_| KeyError::Interrupted)?
 }

@@ -10,7 +10,7 @@
 //! ```text
 //! main ─▶ enclave ─▶ init · sandbox · entropy
 //!            └▶ server ─▶ request ─▶ job · input · keys · operation · output ─▶ shape · connection · transport
-//!                                                                 nsm · clock · manifest · callers · receipts · budget · error · telemetry
+//!                                                                 nsm · clock · manifest · callers · receipts · budget · counters · error · telemetry
 //! ```
 #![deny(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod budget;
 pub mod callers;
 pub mod clock;
 pub mod connection;
+pub mod counters;
 pub mod enclave;
 pub mod entropy;
 pub mod error;

@@ -34,6 +34,8 @@ pub struct Manifest {
     pub vsock_port: u32,
     /// Bounds.
     pub limits: Limits,
+    /// What of keys is kept.
+    pub cache: CacheSpec,
     /// Where KMS is.
     pub kms: Kms,
     /// Wrapped keys by name.
@@ -70,6 +72,31 @@ pub struct Limits {
     pub max_data_keys: usize,
     /// Most groups of an aggregation.
     pub max_groups: usize,
+    /// Most calls to KMS at once.
+    pub max_kms_calls: usize,
+    /// Most calls to KMS at once for one job.
+    pub max_kms_calls_per_job: usize,
+}
+
+/// How much a key may be used before it is asked for anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBounds {
+    /// Longest time since KMS gave it.
+    pub max_age: Duration,
+    /// Most uses: requests, each counted as it begins.
+    pub max_uses: u64,
+    /// Bytes encrypted under it after which it begins no other use. One that is
+    /// under way ends.
+    pub max_bytes: u64,
+}
+
+/// What of keys that KMS has decrypted is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSpec {
+    /// Most keys; none: each request asks KMS.
+    pub max_keys: usize,
+    /// How much each is used.
+    pub bounds: KeyBounds,
 }
 
 impl Limits {
@@ -243,6 +270,8 @@ pub struct KmsOutput {
     pub signed: bool,
     /// The length is rounded up to a multiple of so many bytes.
     pub pad_to: Option<usize>,
+    /// How often a data key may be that of another result; else each has its own.
+    pub reuse: Option<KeyBounds>,
 }
 
 /// Who may be named as the recipient of a sealed result.

@@ -5,6 +5,8 @@
 
 mod fields;
 
+use std::sync::Arc;
+
 use strongroom_envelope::esdk::{self, EncryptedDataKey, EncryptionContext, FrameLen, Signer};
 use strongroom_envelope::padding::{Padder, Padding, PaddingError};
 use strongroom_envelope::seal::{self, Setup};
@@ -13,6 +15,7 @@ use strongroom_wire::Protect;
 
 pub use fields::{FieldKey, FieldKeys, FieldSealer};
 
+use crate::keys::Meter;
 use crate::shape::RecordError;
 
 /// An output at work on one request.
@@ -26,7 +29,7 @@ enum Form {
     /// In the clear, as the job allows.
     Clear,
     /// An Encryption SDK message.
-    Kms(esdk::Sealer),
+    Kms(esdk::Sealer, Arc<Meter>),
     /// Some fields of each record, each an Encryption SDK message.
     Fields(Box<FieldSealer>),
     /// A sealed stream.
@@ -65,6 +68,8 @@ pub struct NewKey<'a> {
     pub key: &'a DataKey,
     /// The data key, encrypted under the KMS key.
     pub encrypted: EncryptedDataKey,
+    /// Where it is noted how much is encrypted under it.
+    pub meter: Arc<Meter>,
     /// Encryption context; of a signed message it is the signer's.
     pub context: &'a EncryptionContext,
     /// Signs the message, where it is to be signed.
@@ -94,7 +99,7 @@ impl Output {
             Some(signer) => esdk::Sealer::signed(new.key, signer, &keys, new.frame, out)?,
             None => esdk::Sealer::new(new.key, new.context, &keys, new.frame, out)?,
         };
-        Ok(Self { form: Form::Kms(sealer), padder: padder(pad_to)?, padding: None })
+        Ok(Self { form: Form::Kms(sealer, new.meter), padder: padder(pad_to)?, padding: None })
     }
 
     /// Encrypts fields of each record.
@@ -123,7 +128,7 @@ impl Output {
     pub const fn protects(&self) -> Protect {
         match self.form {
             Form::Clear | Form::Fields(_) => Protect::None,
-            Form::Kms(_) => Protect::Kms,
+            Form::Kms(..) => Protect::Kms,
             Form::Seal(_) => Protect::Seal,
         }
     }
@@ -143,7 +148,10 @@ impl Output {
         }
         match &mut self.form {
             Form::Clear => return Ok(Leaves::Clear),
-            Form::Kms(sealer) => sealer.seal(result.expose(), out)?,
+            Form::Kms(sealer, meter) => {
+                meter.add(result.len());
+                sealer.seal(result.expose(), out)?;
+            }
             Form::Fields(sealer) => sealer.seal(result, out)?,
             Form::Seal(sealer) => sealer.seal(result.expose(), out)?,
         }
@@ -162,7 +170,7 @@ impl Output {
         match &self.form {
             Form::Fields(sealer) => sealer.memory(),
             // A frame or a chunk at most, counted in a job's least budget.
-            Form::Clear | Form::Kms(_) | Form::Seal(_) => 0,
+            Form::Clear | Form::Kms(..) | Form::Seal(_) => 0,
         }
     }
 
@@ -181,7 +189,10 @@ impl Output {
             return Ok(false);
         }
         match &mut self.form {
-            Form::Kms(sealer) => sealer.seal(piece.expose(), out)?,
+            Form::Kms(sealer, meter) => {
+                meter.add(piece.len());
+                sealer.seal(piece.expose(), out)?;
+            }
             Form::Seal(sealer) => sealer.seal(piece.expose(), out)?,
             Form::Clear | Form::Fields(_) => {}
         }
@@ -195,7 +206,7 @@ impl Output {
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), OutputError> {
         match self.form {
             Form::Clear => {}
-            Form::Kms(sealer) => sealer.finish(out)?,
+            Form::Kms(sealer, _) => sealer.finish(out)?,
             Form::Fields(sealer) => sealer.finish(out)?,
             Form::Seal(sealer) => sealer.finish(out)?,
         }

@@ -153,6 +153,7 @@ fn status(service: &Service) -> Status {
         jobs: service.manifest().jobs.keys().map(ToString::to_string).collect(),
         manifest: ByteBuf::from(service.manifest().digest),
         receipt_key: ByteBuf::from(service.receipts().public_key()),
+        counters: service.counters(),
     }
 }
 

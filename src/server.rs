@@ -3,7 +3,7 @@
 //! Is handed its parts by whoever composes (`main`, the tests, the demo) and
 //! makes none itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use crate::budget::Budget;
 use crate::callers::Callers;
 use crate::connection::{Connection, ConnectionError};
+use crate::counters::Counters;
 use crate::error::RequestError;
 use crate::keys::road::Road;
 use crate::keys::{KeyError, Keys};
@@ -34,6 +35,7 @@ pub struct Service {
     memory: Budget,
     callers: Callers,
     receipts: Receipts,
+    counters: Arc<Counters>,
 }
 
 /// Why the service cannot start.
@@ -54,7 +56,8 @@ pub enum BootError {
 }
 
 impl Service {
-    /// Readies the service: reads the PCRs and makes the key pair of this boot.
+    /// Readies the service: reads the PCRs, and begins to make the key pair of this
+    /// boot. It can serve at once; what needs the key pair waits for it.
     ///
     /// # Errors
     /// [`BootError`]; nothing listens then.
@@ -69,14 +72,15 @@ impl Service {
             .await
             .map_err(|_| KeyError::Interrupted)?;
         let module_id = described?.module_id;
-        let keys = Keys::new(nsm, &manifest.kms.region, road).await?;
+        let counters = Arc::new(Counters::default());
+        let keys = Keys::new(&manifest, nsm, road, Arc::clone(&counters)).await?;
         if keys.is_debug() {
             warn!(allowed = manifest.allow_debug, "the enclave runs in debug mode");
         }
         let memory = Budget::new(manifest.limits.max_in_flight_bytes.0);
         let callers = Callers::new(&manifest, &module_id).map_err(BootError::Caller)?;
         let receipts = Receipts::new()?;
-        Ok(Arc::new(Self { manifest, keys, module_id, memory, callers, receipts }))
+        Ok(Arc::new(Self { manifest, keys, module_id, memory, callers, receipts, counters }))
     }
 
     /// The manifest.
@@ -107,6 +111,21 @@ impl Service {
     #[must_use]
     pub fn receipts(&self) -> &Receipts {
         &self.receipts
+    }
+
+    /// What has been counted so far, and the keys that are held now.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let mut counters = self.counters.read();
+        let held = u64::try_from(self.keys.held()).unwrap_or(u64::MAX);
+        counters.insert("keys_held".to_owned(), held);
+        counters
+    }
+
+    /// Fails when the recipient key pair of this boot could not be made: nothing
+    /// will work then. Until then, and when it could, never ends.
+    pub async fn failure(&self) -> BootError {
+        BootError::Keys(self.keys.failure().await)
     }
 
     /// The enclave's id.
@@ -192,6 +211,7 @@ async fn connection(service: Arc<Service>, stream: Stream, _slot: OwnedSemaphore
                 return conn.drain().await;
             }
         };
+        service.counters.requests.count();
         let span = info_span!("request", id = %request.id);
         let started = Instant::now();
         let answered = request::answer(&service, &mut conn, request).instrument(span.clone()).await;
@@ -201,6 +221,7 @@ async fn connection(service: Arc<Service>, stream: Stream, _slot: OwnedSemaphore
             debug!(millis, "answered");
             continue;
         };
+        service.counters.failed_requests.count();
         info!(millis, code = error.code().as_str(), "failed");
         drop(_entered);
         tell(&service, &mut conn, &error).await;

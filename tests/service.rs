@@ -47,6 +47,8 @@ mod held_back;
 mod hostile_parent;
 #[path = "service/joins.rs"]
 mod joins;
+#[path = "service/kept_keys.rs"]
+mod kept_keys;
 #[path = "service/kms_faults.rs"]
 mod kms_faults;
 #[path = "service/large_results.rs"]

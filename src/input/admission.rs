@@ -7,8 +7,8 @@ use strongroom_envelope::esdk::{
 
 use super::InputError;
 use crate::job::BoundContext;
-use crate::keys::Keys;
-use crate::manifest::Format;
+use crate::keys::{Handle, Keys};
+use crate::manifest::{Format, JobName};
 
 impl BoundContext<'_> {
     /// Compares a message's encryption context with what the job pins: every
@@ -43,17 +43,26 @@ impl BoundContext<'_> {
         if found.is_empty() { Err(InputError::Key(key.clone())) } else { Ok(found) }
     }
 
-    /// The data key of a message: of several under the job's KMS key, the first
-    /// that KMS decrypts.
+    /// The data key of a message, for `job`: of several under the job's KMS key,
+    /// one that is kept, or else the first that KMS decrypts.
     pub(super) async fn data_key(
         &self,
         keys: &Keys,
+        job: &JobName,
         header: &Header,
-    ) -> Result<DataKey, InputError> {
+    ) -> Result<Handle<Box<DataKey>>, InputError> {
+        let (kms_key, context) = (&self.ciphertext.key, header.encryption_context());
+        let candidates = self.candidates(header)?;
+        // Of one alone, the call finds out as well.
+        if candidates.len() > 1 {
+            let kept = |edk: &&EncryptedDataKey| keys.kept(job, kms_key, context, &edk.ciphertext);
+            if let Some(key) = candidates.iter().find_map(kept) {
+                return Ok(key);
+            }
+        }
         let mut refusal = None;
-        for encrypted in self.candidates(header)? {
-            let context = header.encryption_context();
-            match keys.decrypt(&self.ciphertext.key, context, &encrypted.ciphertext).await {
+        for encrypted in candidates {
+            match keys.decrypt(job, kms_key, context, &encrypted.ciphertext).await {
                 Ok(key) => return Ok(key),
                 Err(error) if error.is_of_the_ciphertext() => {
                     refusal.get_or_insert(error);

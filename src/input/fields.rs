@@ -1,8 +1,9 @@
 //! Records with encrypted fields: each opened and put back in its place.
 //!
 //! Every record is looked at twice: first to find which data keys its fields
-//! need, then, when KMS has decrypted those that were not known yet, to open
-//! them. A data key costs one call to KMS however many fields are under it.
+//! need, then, when KMS has decrypted those that were not known yet, a few at a
+//! time, to open them. A data key costs one call to KMS however many fields are
+//! under it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use strongroom_envelope::esdk::{self, ContextError, EncryptionContext, Header};
 use strongroom_envelope::{DataKey, SecretBuf, plain};
 
 use super::admission::policy;
+use super::few::few_at_a_time;
 use super::incoming::PARSED;
 use super::{Held, InputError, Unpad};
 use crate::job::{BoundContext, BoundJob};
-use crate::keys::Keys;
+use crate::keys::{Handle, Keys};
 use crate::manifest::fields::{BadRecords, FieldPath, UnknownFields};
-use crate::manifest::{Ciphertext, Format, Input, KeyArn, Limits};
+use crate::manifest::{Ciphertext, Format, Input, JobName, KeyArn, Limits};
 use crate::shape::{
     Counts, Edit, FieldError, Kind, Layout, MissingFields, Records, Value, Visitor,
 };
@@ -46,13 +48,16 @@ struct Wrapped {
 
 /// Data keys by what they were decrypted from; `None` where KMS does not take
 /// the ciphertext for one.
-type DataKeys = BTreeMap<Wrapped, Option<DataKey>>;
+type DataKeys = BTreeMap<Wrapped, Option<Handle<Box<DataKey>>>>;
 
 struct Seeker<'m> {
+    job: JobName,
     contexts: Vec<BoundContext<'m>>,
     limits: Limits,
     known: DataKeys,
     wanted: BTreeSet<Wrapped>,
+    /// Bytes that `known` and `wanted` take.
+    memory: usize,
     /// Of the record at hand.
     found: Vec<Wrapped>,
 }
@@ -76,10 +81,12 @@ impl<'m> Fields<'m> {
         let seeking = Records::new(Layout { bad_records: BadRecords::Drop, ..layout.clone() });
         let contexts = ciphertexts.values().map(|ciphertext| job.context(ciphertext));
         let seeker = Seeker {
+            job: job.name().clone(),
             contexts: contexts.collect::<Result<_, _>>()?,
             limits: limits.clone(),
             known: DataKeys::new(),
             wanted: BTreeSet::new(),
+            memory: 0,
             found: Vec::new(),
         };
         Ok(Self { seeking, seeker, opening: Records::new(layout), scratch: SecretBuf::new() })
@@ -96,7 +103,7 @@ impl<'m> Fields<'m> {
         memory: &mut Held<'_>,
     ) -> Result<usize, InputError> {
         let len = self.seeking.process(input, at_end, &mut self.seeker, None)?;
-        // KMS may take its time: what is kept for it counts from here, and the one
+        // KMS may take its time: what is kept for it counts from here, and a
         // context that is parsed to ask it.
         let contexts = self.seeker.wanted.iter().map(|wrapped| wrapped.context.len());
         let parsed = contexts.max().unwrap_or_default().saturating_mul(PARSED);
@@ -106,16 +113,14 @@ impl<'m> Fields<'m> {
         {
             return Err(InputError::TooManyDataKeys(self.seeker.limits.max_data_keys));
         }
-        while let Some(wrapped) = self.seeker.wanted.pop_first() {
-            let context = EncryptionContext::decode(&wrapped.context)?;
-            let key = match keys.decrypt(&wrapped.key, &context, &wrapped.encrypted).await {
-                Ok(key) => Some(key),
-                // The records' fault, not the enclave's: theirs to answer for.
-                Err(error) if error.is_of_the_ciphertext() => None,
-                Err(error) => return Err(error.into()),
-            };
-            self.seeker.known.insert(wrapped, key);
-        }
+        let at_once = self.seeker.limits.max_kms_calls_per_job;
+        let Seeker { job, known, wanted, .. } = &mut self.seeker;
+        let asked = std::iter::from_fn(|| wanted.pop_first());
+        let asked = asked.map(|wrapped| wrapped.decrypt(keys, job));
+        few_at_a_time(asked, at_once, |(wrapped, key)| {
+            known.insert(wrapped, key);
+        })
+        .await?;
         let mut visitor = FieldOpener { seeker: &self.seeker, scratch: &mut self.scratch };
         let opened = self.opening.process(input, at_end, &mut visitor, Some(plaintext))?;
         debug_assert_eq!(opened, len, "both look at the same records");
@@ -127,11 +132,34 @@ impl<'m> Fields<'m> {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let keys = self.seeker.known.keys().chain(&self.seeker.wanted);
-        let size = |wrapped: &Wrapped| {
-            wrapped.context.len().saturating_add(wrapped.encrypted.len()).saturating_add(PER_KEY)
-        };
-        keys.map(size).sum::<usize>().saturating_add(self.scratch.capacity())
+        debug_assert_eq!(self.seeker.memory, self.seeker.counted(), "the sum went astray");
+        self.seeker.memory.saturating_add(self.scratch.capacity())
+    }
+}
+
+impl Seeker<'_> {
+    fn counted(&self) -> usize {
+        self.known.keys().chain(&self.wanted).map(Wrapped::memory).sum()
+    }
+}
+
+impl Wrapped {
+    fn memory(&self) -> usize {
+        self.context.len().saturating_add(self.encrypted.len()).saturating_add(PER_KEY)
+    }
+
+    /// Its data key; `None` where KMS does not take it for one.
+    async fn decrypt(
+        self,
+        keys: &Keys,
+        job: &JobName,
+    ) -> Result<(Self, Option<Handle<Box<DataKey>>>), InputError> {
+        match keys.decrypt_encoded(job, &self.key, &self.context, &self.encrypted).await {
+            Ok(key) => Ok((self, Some(key))),
+            // The records' fault, not the enclave's: theirs to answer for.
+            Err(error) if error.is_of_the_ciphertext() => Ok((self, None)),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -158,7 +186,10 @@ impl Visitor for Seeker<'_> {
             // One more than may be is enough to refuse the request.
             let room = self.known.len().saturating_add(self.wanted.len());
             if room <= self.limits.max_data_keys && !self.known.contains_key(&wrapped) {
-                self.wanted.insert(wrapped);
+                let memory = wrapped.memory();
+                if self.wanted.insert(wrapped) {
+                    self.memory = self.memory.saturating_add(memory);
+                }
             }
         }
         Ok(())
@@ -187,6 +218,7 @@ impl Visitor for FieldOpener<'_, '_> {
             .find_map(|wrapped| self.seeker.known.get(wrapped).and_then(Option::as_ref));
         let key = key.ok_or(FieldError::NotOpened)?;
         self.scratch.clear();
+        key.add(value.text.len());
         ciphertext.open(key, context, self.scratch)?;
         // It becomes part of a text.
         str::from_utf8(self.scratch.expose()).map_err(|_| FieldError::NotUtf8)?;

@@ -34,7 +34,7 @@ pub(super) struct Answer {
 }
 
 /// Why KMS gave no key.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum KmsError {
     /// The parent has handed in no credentials.
     #[error("the parent has handed in no AWS credentials")]

@@ -4,6 +4,7 @@
 //! would be right instead. What may leave at all is in [`leave`].
 
 mod args;
+mod cache;
 mod crossing;
 mod input;
 mod leave;
@@ -35,6 +36,7 @@ struct Names<'a> {
 /// The manifest whose text has this SHA-256.
 pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest, ManifestError> {
     let limits = raw.limits.check()?;
+    let cache = raw.cache.check()?;
     // Ports below are for privileged processes, which the service is not; the
     // highest number means any port.
     if !(1024..u32::MAX).contains(&raw.listen.vsock_port) {
@@ -58,11 +60,13 @@ pub(super) fn manifest(raw: raw::Manifest, digest: [u8; 32]) -> Result<Manifest,
     }
     let jobs = jobs.into_values().map(|job| (job.name.clone(), job)).collect();
     crossing::check(&jobs)?;
+    cache::check_reuse(&cache, &jobs)?;
     Ok(Manifest {
         memory_mib: raw.enclave.memory_mib,
         allow_debug: raw.enclave.allow_debug,
         vsock_port: raw.listen.vsock_port,
         limits,
+        cache,
         kms: Kms { region, proxy_cid: raw.kms.proxy.cid, proxy_port: raw.kms.proxy.port },
         secrets,
         callers,

@@ -20,7 +20,7 @@ pub(super) use operation::{
     RawCompute, RawCondition, RawIndex, RawJoin, RawMatch, RawRule, RawRuleTable, RawSign,
     SchemeWord, SignsWord, UnknownWord,
 };
-pub(super) use output::{AnyWord, RawFields, RawOutput, RawRecipients};
+pub(super) use output::{AnyWord, RawFields, RawOutput, RawRecipients, RawReuse};
 use serde::Deserialize;
 
 use super::ByteCount;
@@ -32,6 +32,8 @@ pub(super) struct Manifest {
     pub(super) listen: Listen,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) cache: RawCache,
     pub(super) kms: RawKms,
     #[serde(default)]
     pub(super) secret: Vec<RawSecret>,
@@ -91,6 +93,8 @@ pub(super) struct RawLimits {
     pub(super) max_record: ByteCount,
     pub(super) max_data_keys: usize,
     pub(super) max_groups: usize,
+    pub(super) max_kms_calls: usize,
+    pub(super) max_kms_calls_per_job: usize,
 }
 
 impl Default for RawLimits {
@@ -106,6 +110,28 @@ impl Default for RawLimits {
             max_record: ByteCount(1 << 20),
             max_data_keys: 1000,
             max_groups: 10_000,
+            max_kms_calls: 8,
+            max_kms_calls_per_job: 4,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCache {
+    pub(super) max_keys: usize,
+    pub(super) max_age_secs: u64,
+    pub(super) max_uses: u64,
+    pub(super) max_bytes: ByteCount,
+}
+
+impl Default for RawCache {
+    fn default() -> Self {
+        Self {
+            max_keys: 1000,
+            max_age_secs: 60,
+            max_uses: 1_000_000,
+            max_bytes: ByteCount(64 << 30),
         }
     }
 }

@@ -277,3 +277,79 @@ fn a_port_that_the_service_could_not_listen_on_is_refused() {
         assert_eq!(Manifest::parse(&text).is_ok(), good, "{port}");
     }
 }
+
+#[test]
+fn keys_are_kept_within_bounds_and_not_at_all_only_in_so_many_words() {
+    let cache = |lines: &str| {
+        let from = "[kms]\n";
+        parse_with(from, &format!("[cache]\n{lines}\n[kms]\n")).map(|manifest| manifest.cache)
+    };
+    let usual = Manifest::parse(&text()).unwrap().cache;
+    assert_eq!((usual.max_keys, usual.bounds.max_age), (1000, Duration::from_secs(60)));
+    assert_eq!(cache("max_keys = 0").unwrap(), CacheSpec { max_keys: 0, ..usual });
+    for (lines, because) in [
+        ("max_keys = 100001", "max_keys"),
+        ("max_keys = -1", "max_keys"),
+        ("max_age_secs = 0", "max_age_secs"),
+        ("max_age_secs = 86401", "max_age_secs"),
+        ("max_uses = 0", "max_uses"),
+        ("max_bytes = \"0\"", "max_bytes"),
+        ("max_bytes = 1", "max_bytes"),
+        ("max_age = 60", "max_age"),
+    ] {
+        let error = cache(lines).unwrap_err();
+        assert!(error.contains(because), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn a_data_key_is_reused_only_within_three_bounds_and_never_of_a_signed_result() {
+    let kms = |extra: &str| {
+        format!(
+            "output = {{ protect = \"kms\", key = \"{KEY}\", context = {{ purpose = \"masked\" }}{extra} }}"
+        )
+    };
+    let output = |extra: &str| parse_with("output = { protect = \"none\" }", &kms(extra));
+    let reuse = |bounds: &str| output(&format!(", reuse = {{ {bounds} }}"));
+    let of = |manifest: Manifest| match manifest.jobs.into_values().next().unwrap().output {
+        OutputSpec::Kms(kms) => kms.reuse,
+        output => panic!("{output:?}"),
+    };
+    assert_eq!(of(output("").unwrap()), None);
+    let whole = "max_results = 4294967296, max_bytes = \"1\", max_age_secs = 86400";
+    let day = Duration::from_secs(86_400);
+    let bounds = KeyBounds { max_age: day, max_uses: 1 << 32, max_bytes: 1 };
+    assert_eq!(of(reuse(whole).unwrap()), Some(bounds));
+    for (bounds, because) in [
+        ("max_results = 1, max_bytes = \"1\"", "max_age_secs"),
+        ("max_results = 1, max_age_secs = 1", "max_bytes"),
+        ("max_bytes = \"1\", max_age_secs = 1", "max_results"),
+        ("max_results = 0, max_bytes = \"1\", max_age_secs = 1", "max_results"),
+        ("max_results = 4294967297, max_bytes = \"1\", max_age_secs = 1", "max_results"),
+        ("max_results = 1, max_bytes = \"0\", max_age_secs = 1", "max_bytes"),
+        ("max_results = 1, max_bytes = \"1\", max_age_secs = 0", "max_age_secs"),
+        ("max_results = 1, max_bytes = \"1\", max_age_secs = 1, x = 1", "x"),
+    ] {
+        let error = reuse(bounds).unwrap_err();
+        assert!(error.contains(because), "{bounds}: {error}");
+    }
+    let error = output(&format!(", signed = true, reuse = {{ {whole} }}")).unwrap_err();
+    assert!(error.contains("signed"), "{error}");
+    let none = text().replace("[kms]\n", "[cache]\nmax_keys = 0\n[kms]\n");
+    let none =
+        none.replace("output = { protect = \"none\" }", &kms(&format!(", reuse = {{ {whole} }}")));
+    let error = Manifest::parse(&none).unwrap_err().to_string();
+    assert!(error.contains("max_keys"), "{error}");
+}
+
+#[test]
+fn calls_to_kms_are_bounded_in_all_and_for_each_job() {
+    let limits = |line: &str| parse_with("max_connections = 10", line).map(|m| m.limits);
+    let usual = Manifest::parse(&text()).unwrap().limits;
+    assert_eq!((usual.max_kms_calls, usual.max_kms_calls_per_job), (8, 4));
+    for key in ["max_kms_calls", "max_kms_calls_per_job"] {
+        for (value, good) in [(0, false), (1, true), (64, true), (65, false)] {
+            assert_eq!(limits(&format!("{key} = {value}")).is_ok(), good, "{key} = {value}");
+        }
+    }
+}

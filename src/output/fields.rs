@@ -1,14 +1,15 @@
 //! Fields of records, each encrypted on its own and put back in its place.
 //!
-//! Fields of one encryption context have one data key, new for the request: every
-//! message has an id of its own, and so an encryption key of its own.
+//! Fields of one encryption context have one data key: every message has an id of
+//! its own, and so an encryption key of its own.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use strongroom_envelope::SecretBuf;
 use strongroom_envelope::esdk::{EncryptedDataKey, EncryptionContext, FrameLen, SealError, Sealer};
-use strongroom_envelope::{DataKey, SecretBuf};
 
 use super::{OutputError, padder};
+use crate::keys::{Generated, Handle};
 use crate::shape::{Edit, FieldError, Kind, Layout, Records, Value, Visitor};
 
 /// Encrypts the fields of a layout.
@@ -23,7 +24,7 @@ pub struct FieldSealer {
 /// What fields of one encryption context are encrypted with.
 pub struct FieldKey {
     /// The data key.
-    pub key: DataKey,
+    pub key: Handle<Generated>,
     /// The data key, encrypted under the KMS key.
     pub encrypted: [EncryptedDataKey; 1],
     /// Encryption context.
@@ -113,7 +114,8 @@ impl Fields {
         let FieldKeys { keys, of_field } = &self.keys;
         let key = of_field.get(field).and_then(|index| keys.get(*index));
         let FieldKey { key, encrypted, context } = key.ok_or(SealError::NoEncryptedDataKeys)?;
-        let mut sealer = Sealer::new(key, context, encrypted, self.frame, out)?;
+        key.add(text.len());
+        let mut sealer = Sealer::new(&key.key, context, encrypted, self.frame, out)?;
         sealer.seal(text, out)?;
         if let Some(mut padder) = padder(self.pad_to)? {
             padder.count(u64::try_from(text.len()).unwrap_or(u64::MAX));

@@ -11,6 +11,7 @@ use strongroom_envelope::token::TokenKey;
 use crate::error::RequestError;
 use crate::input;
 use crate::job::{BoundJob, JobError};
+use crate::keys::Handle;
 use crate::manifest::Template;
 use crate::manifest::fields::IndexRule;
 use crate::manifest::operations::{MatchForm, MatchSpec, OperationSpec};
@@ -23,14 +24,14 @@ pub(super) async fn of(service: &Service, job: &BoundJob<'_>) -> Result<Material
     match job.operation() {
         OperationSpec::Fields(spec) => match &spec.secret {
             Some(name) => {
-                let key = token_key(service, name).await?;
+                let key = token_key(service, job, name).await?;
                 Ok(Material::Token(key, tenant(job, spec.tenant.as_ref())))
             }
             None => Ok(Material::None),
         },
         OperationSpec::Match(spec) => Ok(Material::Comparand(comparand(service, job, spec).await?)),
         OperationSpec::Sign(spec) => {
-            let secret = secret(service, &spec.secret).await?;
+            let secret = secret(service, job, &spec.secret).await?;
             let key = SigningKey::new(spec.algorithm.into(), secret.expose());
             Ok(Material::Signing(key.map_err(|_| OperationError::Secret)?))
         }
@@ -54,7 +55,7 @@ async fn comparand(
             if !hex || given.len() != rule.bytes.saturating_mul(2) {
                 return Err(bad().into());
             }
-            let key = token_key(service, secret).await?;
+            let key = token_key(service, job, secret).await?;
             Ok(indexed(&key, rule, &tenant(job, whose.as_ref()), given.to_owned())?)
         }
         MatchForm::Encrypted => {
@@ -89,13 +90,21 @@ fn tenant(job: &BoundJob<'_>, template: Option<&Template>) -> String {
     template.map(|template| template.fill(job.args())).unwrap_or_default()
 }
 
-async fn token_key(service: &Service, name: &str) -> Result<TokenKey, RequestError> {
-    let secret = secret(service, name).await?;
+async fn token_key(
+    service: &Service,
+    job: &BoundJob<'_>,
+    name: &str,
+) -> Result<TokenKey, RequestError> {
+    let secret = secret(service, job, name).await?;
     Ok(TokenKey::new(secret.expose()).map_err(|_| OperationError::Secret)?)
 }
 
-async fn secret(service: &Service, name: &str) -> Result<SecretBuf, RequestError> {
+async fn secret(
+    service: &Service,
+    job: &BoundJob<'_>,
+    name: &str,
+) -> Result<Handle<SecretBuf>, RequestError> {
     let spec = service.manifest().secrets.get(name).ok_or(OperationError::Secret)?;
-    let secret = service.keys().secret(spec).await;
+    let secret = service.keys().secret(job.name(), spec).await;
     secret.map_err(|error| RequestError::Secret(name.to_owned(), error))
 }

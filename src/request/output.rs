@@ -1,6 +1,6 @@
 //! The output of a request: the keys that protect its result.
 
-use strongroom_envelope::esdk::Signer;
+use strongroom_envelope::esdk::{EncryptionContext, Signer};
 use strongroom_envelope::seal::{Binding, Setup};
 use strongroom_wire::RequestId;
 
@@ -20,18 +20,9 @@ pub(super) async fn open(
 ) -> Result<Output, RequestError> {
     match job.output() {
         BoundOutput::None => Ok(Output::clear()),
-        BoundOutput::Kms(kms) => kms_output(service, kms, out).await,
+        BoundOutput::Kms(kms) => kms_output(service, job, kms, out).await,
         BoundOutput::Fields(layout, contexts, kms) => {
-            let (mut keys, mut of_field) = (Vec::<FieldKey>::new(), Vec::new());
-            for context in contexts {
-                let known = keys.iter().position(|key| key.context == *context);
-                of_field.push(known.unwrap_or(keys.len()));
-                if known.is_none() {
-                    let (key, encrypted) = service.keys().generate(kms.key, context).await?;
-                    keys.push(FieldKey { key, encrypted: [encrypted], context: context.clone() });
-                }
-            }
-            let keys = FieldKeys { keys, of_field };
+            let keys = field_keys(service, job, contexts, kms).await?;
             Ok(Output::fields(FieldSealer::new(layout.clone(), keys, kms.frame, kms.pad_to)))
         }
         BoundOutput::Seal { to, nonce, pad_to } => {
@@ -48,6 +39,7 @@ pub(super) async fn open(
 
 async fn kms_output(
     service: &Service,
+    job: &BoundJob<'_>,
     kms: &BoundKms<'_>,
     out: &mut Vec<u8>,
 ) -> Result<Output, RequestError> {
@@ -57,7 +49,37 @@ async fn kms_output(
         false => None,
     };
     let context = signer.as_ref().map_or(&kms.context, Signer::encryption_context);
-    let (key, encrypted) = service.keys().generate(kms.key, context).await?;
-    let new = NewKey { key: &key, encrypted, context: &kms.context, signer, frame: kms.frame };
+    let generated = service.keys().generate(job.name(), kms.key, context, kms.reuse).await?;
+    let new = NewKey {
+        key: &generated.key,
+        encrypted: generated.encrypted.clone(),
+        meter: generated.meter(),
+        context: &kms.context,
+        signer,
+        frame: kms.frame,
+    };
     Ok(Output::kms(new, kms.pad_to, out)?)
+}
+
+/// A data key for each of the contexts that differ.
+async fn field_keys(
+    service: &Service,
+    job: &BoundJob<'_>,
+    contexts: &[EncryptionContext],
+    kms: &BoundKms<'_>,
+) -> Result<FieldKeys, RequestError> {
+    let (mut keys, mut of_field) = (Vec::<FieldKey>::new(), Vec::new());
+    for context in contexts {
+        let known = keys.iter().position(|key| key.context == *context);
+        of_field.push(known.unwrap_or(keys.len()));
+        if known.is_none() {
+            let key = service.keys().generate(job.name(), kms.key, context, kms.reuse).await?;
+            keys.push(FieldKey {
+                encrypted: [key.encrypted.clone()],
+                key,
+                context: context.clone(),
+            });
+        }
+    }
+    Ok(FieldKeys { keys, of_field })
 }

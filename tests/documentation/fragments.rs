@@ -116,6 +116,8 @@ fn every_operation_and_every_key_of_a_job_stands_in_a_manifest_of_the_documentat
         "pad_to =",
         "max_data_keys =",
         "max_groups =",
+        "[cache]",
+        "reuse = {",
         "unknown_fields =",
         "tenant =",
         "[[secret]]",
@@ -162,5 +164,31 @@ fn the_limits_of_the_documentation_are_those_of_the_code() {
         }
         keys += 1;
     }
-    assert_eq!(keys, 10);
+    assert_eq!(keys, 12);
+}
+
+#[test]
+fn the_bounds_of_kept_keys_of_the_documentation_are_those_of_the_code() {
+    let page = crate::blocks::page("manifest.md");
+    let (_, section) = page.split_once("## `[cache]`").unwrap();
+    let (_, table) = section.split_once("| key | default | most | what it bounds |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cache = |lines: &str| {
+        Manifest::parse(&completed(&format!("[cache]\n{lines}\n")))
+            .map(|manifest| manifest.cache)
+            .map_err(|error| error.to_string())
+    };
+    let mut keys = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [_, key, default, most, ..] = cells.as_slice() else { panic!("{row}") };
+        assert_eq!(cache(&format!("{key} = {default}")), cache(""), "{key}");
+        if *most != "–" {
+            cache(&format!("{key} = {most}")).unwrap();
+            let more: u64 = most.parse::<u64>().unwrap() + 1;
+            assert!(cache(&format!("{key} = {more}")).unwrap_err().contains(key), "{key}");
+        }
+        keys += 1;
+    }
+    assert_eq!(keys, 4);
 }

@@ -248,6 +248,11 @@ impl Foundation {
     }
 }
 
+/// For [`Plan::manifest`]: KMS is asked at each request.
+pub fn unkept(manifest: String) -> String {
+    manifest + "\n[cache]\nmax_keys = 0\n"
+}
+
 pub fn sdk(nitro: &SimNitro, credentials: &SimCredentials) -> aws_sdk_kms::Client {
     let provider = SdkCredentials::new(
         &credentials.access_key_id,

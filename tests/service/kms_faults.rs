@@ -11,11 +11,11 @@ use strongroom_client::{ErrorCode, Job};
 use strongroom_sim::kms::{Fault, KmsError};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::house::{House, MASKED, Plan, mask};
+use crate::house::{House, MASKED, Plan, mask, unkept};
 
 #[tokio::test]
 async fn throttling_and_passing_failures_are_retried_until_kms_answers() {
-    let house = House::new().await;
+    let house = House::built(Plan { manifest: unkept, ..Plan::default() }).await;
     let message = house.acme().await;
     for fault in [
         Fault::Error(KmsError::throttling()),
@@ -32,7 +32,7 @@ async fn throttling_and_passing_failures_are_retried_until_kms_answers() {
 
 #[tokio::test]
 async fn lasting_failures_end_in_a_retryable_error() {
-    let house = House::new().await;
+    let house = House::built(Plan { manifest: unkept, ..Plan::default() }).await;
     let message = house.acme().await;
     for fault in [Fault::Error(KmsError::throttling()), Fault::Reset, Fault::Garbage] {
         house.nitro.kms.faults().inject_for("Decrypt", 20, fault.clone());
@@ -80,7 +80,7 @@ async fn a_proxy_that_accepts_and_never_answers_does_not_gather_connections() {
     let silent = Arc::new(AtomicUsize::new(0));
     let (tell_kms, kms) = tokio::sync::watch::channel(None);
     tokio::spawn(serve_one_and_stall_the_rest(listener, kms, silent.clone()));
-    let house = House::built(Plan { kms: Some(proxy), ..Plan::default() }).await;
+    let house = House::built(Plan { kms: Some(proxy), manifest: unkept, ..Plan::default() }).await;
     tell_kms.send(Some(house.nitro.kms.addr())).unwrap();
     let message = house.acme().await;
     // Of two at once one finds the good connection free, and the other starts

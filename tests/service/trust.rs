@@ -11,7 +11,7 @@ use strongroom_sim::SimNsm;
 use strongroom_sim::kms::{Fault, Hostility, KmsError};
 use strongroom_wire::{ErrorBody, ErrorCode};
 
-use crate::house::{ACME, CUSTOMERS, House, Plan, key_policy, now_ms};
+use crate::house::{ACME, CUSTOMERS, House, Plan, key_policy, now_ms, unkept};
 use crate::raw::{Line, run_of};
 use crate::signer::Caller;
 use crate::workshop::{Wrapped, house_of};
@@ -161,7 +161,7 @@ async fn a_kms_that_refuses_or_fails_makes_no_record_disappear() {
 
 #[tokio::test]
 async fn every_call_to_kms_for_fields_and_wrapped_keys_is_attested() {
-    let stage = Stage::new(Plan::default()).await;
+    let stage = Stage::new(Plan { manifest: unkept, ..Plan::default() }).await;
     let before = stage.house.nitro.kms.audit_log().len();
     stage.all_are_served().await;
     let log = stage.house.nitro.kms.audit_log().split_off(before);

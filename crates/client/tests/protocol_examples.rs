@@ -141,6 +141,7 @@ fn connections() -> Vec<(&'static str, Vec<Frame>)> {
         jobs: vec!["mask".into()],
         manifest: (0x80..0xa0).collect::<Vec<u8>>().into(),
         receipt_key: [&[0x04][..], &[0xcc; 64]].concat().into(),
+        counters: BTreeMap::new(),
     };
     let run = Run { job: "mask".into(), args: args(), ..Run::default() };
     let accepted = || response(Outcome::Run { protect: Protect::None });

@@ -44,6 +44,12 @@ pub const MAX_RECEIPT_LEN: usize = 16 << 10;
 /// Bytes of a P-256 public key as an uncompressed point (SEC 1, 2.3.3).
 pub const RECEIPT_KEY_LEN: usize = 65;
 
+/// Most counters in a status; there are a dozen.
+pub const MAX_COUNTERS: usize = 64;
+
+/// Most bytes of a counter's name.
+pub const MAX_COUNTER_NAME_LEN: usize = 64;
+
 /// A request's id: 16 bytes that the client draws at random and never reuses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub [u8; 16]);
@@ -249,6 +255,11 @@ pub struct Status {
     /// Public key that receipts are signed with, [`RECEIPT_KEY_LEN`] bytes. Only
     /// a hint: what proves the key is the attestation document.
     pub receipt_key: ByteBuf,
+    /// What the service has counted since it came up, by name: at most
+    /// [`MAX_COUNTERS`], of names of at most [`MAX_COUNTER_NAME_LEN`] bytes. A
+    /// service before there were counters gives none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique_map")]
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// Payload of an `END` frame: what must have arrived.
@@ -400,6 +411,10 @@ impl Status {
         }
         if self.receipt_key.len() != RECEIPT_KEY_LEN {
             return Err(MessageError::Length("the receipt key"));
+        }
+        let too_long = |name: &String| name.len() > MAX_COUNTER_NAME_LEN;
+        if self.counters.len() > MAX_COUNTERS || self.counters.keys().any(too_long) {
+            return Err(MessageError::TooLong("the list of counters"));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Steering payloads: strictness, limits, and the examples of `docs/protocol.md`.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::{ErrorBody, ErrorCode};
 use proptest::prelude::*;
@@ -171,6 +173,52 @@ fn keys_digests_nonces_and_signatures_have_their_length_and_no_other() {
     }
 }
 
+fn status_with(counters: BTreeMap<String, u64>) -> Response {
+    let status = Status {
+        version: "1".into(),
+        module_id: "i".into(),
+        debug: false,
+        credentials: true,
+        jobs: Vec::new(),
+        manifest: vec![0; DIGEST_LEN].into(),
+        receipt_key: vec![0; RECEIPT_KEY_LEN].into(),
+        counters,
+    };
+    Response { id: RequestId([7; 16]), outcome: Outcome::Status(status) }
+}
+
+#[test]
+fn counters_are_bounded_in_number_and_name_and_need_not_be_there() {
+    let numbered = |count: usize| (0..count).map(|n| (format!("counter{n}"), u64::MAX)).collect();
+    let named = |len: usize| BTreeMap::from([("n".repeat(len), 1)]);
+    for (counters, good) in [
+        (numbered(0), true),
+        (numbered(MAX_COUNTERS), true),
+        (numbered(MAX_COUNTERS + 1), false),
+        (named(MAX_COUNTER_NAME_LEN), true),
+        (named(MAX_COUNTER_NAME_LEN + 1), false),
+    ] {
+        let response = status_with(counters);
+        let cbor = serde_cbor::to_vec(&response).unwrap();
+        assert_eq!(Response::decode(&cbor).ok(), good.then(|| response.clone()));
+        assert_eq!(response.encode().is_ok(), good);
+    }
+    // A service without counters says nothing of them.
+    let none = serde_cbor::to_vec(&status_with(BTreeMap::new())).unwrap();
+    assert!(!none.windows(8).any(|bytes| bytes == b"counters"));
+}
+
+#[test]
+fn a_counter_that_comes_twice_is_refused() {
+    let cbor = serde_cbor::to_vec(&status_with(BTreeMap::from([("a".into(), 1), ("b".into(), 2)])));
+    let cbor = cbor.unwrap();
+    assert!(Response::decode(&cbor).is_ok());
+    let at = cbor.windows(2).position(|bytes| bytes == [0x61, b'b']).unwrap();
+    let mut twice = cbor.clone();
+    twice[at + 1] = b'a';
+    assert!(Response::decode(&twice).is_err());
+}
+
 #[test]
 fn a_status_without_a_whole_digest_or_key_is_refused() {
     let status = |manifest: usize, key: usize| {
@@ -182,6 +230,7 @@ fn a_status_without_a_whole_digest_or_key_is_refused() {
             jobs: Vec::new(),
             manifest: vec![0; manifest].into(),
             receipt_key: vec![0; key].into(),
+            counters: BTreeMap::new(),
         };
         let response = Response { id: RequestId([7; 16]), outcome: Outcome::Status(status) };
         Response::decode(&serde_cbor::to_vec(&response).unwrap()).is_ok()

@@ -37,6 +37,12 @@ impl RawLimits {
             max_record: bytes("max_record", self.max_record, 64 << 20)?,
             max_data_keys: number("max_data_keys", self.max_data_keys, 100_000)?,
             max_groups: number("max_groups", self.max_groups, 1_000_000)?,
+            max_kms_calls: number("max_kms_calls", self.max_kms_calls, MAX_KMS_CALLS)?,
+            max_kms_calls_per_job: number(
+                "max_kms_calls_per_job",
+                self.max_kms_calls_per_job,
+                MAX_KMS_CALLS,
+            )?,
         };
         // The longest frame, as ciphertext and plaintext and in buffers that
         // grow by doubling, has to fit: else a job would be busy for ever.
@@ -53,3 +59,6 @@ impl RawLimits {
         Ok(limits)
     }
 }
+
+/// Most calls to KMS at once: each may have a connection of its own.
+const MAX_KMS_CALLS: usize = 64;

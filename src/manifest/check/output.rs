@@ -25,14 +25,15 @@ impl RawOutput {
                 "output.pad_to",
                 "hides the length of what is encrypted; protect = \"none\" encrypts nothing",
             )),
-            Self::Kms { key, context, frame, signed, fields, pad_to } => {
+            Self::Kms { key, context, frame, signed, fields, pad_to, reuse } => {
                 let Some(frame) = FrameLen::new(frame.0) else {
                     return Err(ManifestError::value("output.frame", "must be 1 byte to 8MiB"));
                 };
                 let key = check_key("output.key", &key, region)?;
                 let context = check_context("output.context", context, args)?;
                 let pad_to = check_padding(pad_to)?;
-                let kms = KmsOutput { key, context, frame, signed, pad_to };
+                let reuse = reuse.map(|reuse| reuse.check(signed)).transpose()?;
+                let kms = KmsOutput { key, context, frame, signed, pad_to, reuse };
                 match (fields, inputs) {
                     (None, _) => Ok(OutputSpec::Kms(kms)),
                     (Some(fields), [input]) => {

@@ -21,11 +21,21 @@ pub(in crate::manifest) enum RawOutput {
         signed: bool,
         fields: Option<RawFields>,
         pad_to: Option<ByteCount>,
+        reuse: Option<RawReuse>,
     },
     Seal {
         to: RawRecipients,
         pad_to: Option<ByteCount>,
     },
+}
+
+/// How often one data key may be that of another result.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::manifest) struct RawReuse {
+    pub(in crate::manifest) max_results: u64,
+    pub(in crate::manifest) max_bytes: ByteCount,
+    pub(in crate::manifest) max_age_secs: u64,
 }
 
 /// Fields that are encrypted one by one, with contexts of their own where given.

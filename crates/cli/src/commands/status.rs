@@ -1,5 +1,7 @@
 //! `status`: how a running service says it is. Not authenticated.
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 use crate::args::ServiceArgs;
@@ -23,13 +25,17 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
         "mode": mode,
         "credentials": status.credentials,
         "jobs": status.jobs,
+        "counters": status.counters,
     });
     let credentials = if status.credentials { "present" } else { "missing or expired" };
-    let text = format!(
+    let mut text = format!(
         "version      {}\nmodule       {}\nmode         {mode}\ncredentials  {credentials}\njobs         {}",
         printable(&status.version),
         printable(&status.module_id),
         printable(&status.jobs.join(", ")),
     );
+    for (name, count) in &status.counters {
+        let _ = write!(text, "\n{:<22} {count}", printable(name));
+    }
     output.answer(&value, &text)
 }

@@ -21,6 +21,7 @@ fn status() -> Status {
         jobs: vec!["mask".into()],
         manifest: vec![1; DIGEST_LEN].into(),
         receipt_key: vec![4; RECEIPT_KEY_LEN].into(),
+        counters: std::collections::BTreeMap::new(),
     }
 }
 
