@@ -14,7 +14,7 @@
 use strongroom_envelope::SecretBuf;
 
 use super::array::Array;
-use super::csv::CsvError;
+use super::csv::{CsvError, Scanner};
 use super::json::JsonError;
 use super::lines::Lines;
 use super::table::Table;
@@ -121,13 +121,21 @@ impl Records {
         }
         let mut target = Target { visitor, out };
         let Some(mut at) = self.start(input, at_end) else { return Ok(0) };
-        loop {
-            let rest = input.get(at..).unwrap_or_default();
-            match self.record(rest, at_end, &mut target)? {
-                0 => break,
-                len => at = at.saturating_add(len),
+        let Self { layout, form, counts, .. } = self;
+        let run = Run { layout, counts, at: &mut at, target: &mut target };
+        let stopped = match form {
+            Form::Csv(table) => {
+                let mut scanner = Scanner::new(input, *run.at, at_end);
+                run.all(|_, target| table.step(layout, &mut scanner, target))
             }
-        }
+            Form::Ndjson(lines) => {
+                run.all(|at, target| lines.step(layout, behind(input, at), at_end, target))
+            }
+            Form::Json(array) => {
+                run.all(|at, target| array.step(layout, behind(input, at), at_end, target))
+            }
+        };
+        stopped.map_err(|problem| self.error(problem))?;
         let left = input.len().saturating_sub(at);
         self.look_again_at = left.saturating_mul(2).min(self.layout.max_record);
         Ok(at)
@@ -152,37 +160,6 @@ impl Records {
         Some(if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
     }
 
-    /// Deals with what is at the front of `input` and gives its length; 0 when
-    /// it has not ended.
-    fn record<V: Visitor>(
-        &mut self,
-        input: &[u8],
-        at_end: bool,
-        target: &mut Target<'_, V>,
-    ) -> Result<usize, RecordError> {
-        let mark = target.mark();
-        let layout = &self.layout;
-        let step = match &mut self.form {
-            Form::Csv(table) => table.step(layout, input, at_end, target),
-            Form::Ndjson(lines) => lines.step(layout, input, at_end, target),
-            Form::Json(array) => array.step(layout, input, at_end, target),
-        };
-        match step.map_err(|problem| self.error(problem))? {
-            Step::None => Ok(0),
-            Step::Between(len) => Ok(len),
-            Step::Record(len) => {
-                self.counts.records = self.counts.records.saturating_add(1);
-                Ok(len)
-            }
-            Step::Bad(len, _) if self.layout.bad_records == BadRecords::Drop => {
-                target.back_to(mark);
-                self.counts.dropped = self.counts.dropped.saturating_add(1);
-                Ok(len)
-            }
-            Step::Bad(_, problem) => Err(self.error(problem)),
-        }
-    }
-
     fn error(&self, problem: RecordProblem) -> RecordError {
         let header = match &self.form {
             Form::Csv(table) => u64::from(table.has_header()),
@@ -191,6 +168,49 @@ impl Records {
         let behind = self.counts.records.saturating_add(self.counts.dropped);
         RecordError { record: behind.saturating_add(header).saturating_add(1), problem }
     }
+}
+
+/// The records of one input, from `at` on.
+struct Run<'a, 't, V> {
+    layout: &'a Layout,
+    counts: &'a mut Counts,
+    at: &'a mut usize,
+    target: &'a mut Target<'t, V>,
+}
+
+impl<'t, V> Run<'_, 't, V> {
+    /// Takes one step after the other, each from where the one before ended,
+    /// until there is none.
+    fn all(
+        self,
+        mut step: impl FnMut(usize, &mut Target<'t, V>) -> Result<Step, RecordProblem>,
+    ) -> Result<(), RecordProblem> {
+        loop {
+            let mark = self.target.mark();
+            let len = match step(*self.at, self.target)? {
+                Step::None => return Ok(()),
+                Step::Between(len) => len,
+                Step::Record(len) => {
+                    self.counts.records = self.counts.records.saturating_add(1);
+                    len
+                }
+                Step::Bad(len, problem) => {
+                    // Nothing of it is written, not even its beginning.
+                    self.target.back_to(mark);
+                    if self.layout.bad_records != BadRecords::Drop {
+                        return Err(problem);
+                    }
+                    self.counts.dropped = self.counts.dropped.saturating_add(1);
+                    len
+                }
+            };
+            *self.at = self.at.saturating_add(len);
+        }
+    }
+}
+
+fn behind(input: &[u8], at: usize) -> &[u8] {
+    input.get(at..).unwrap_or_default()
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -3,29 +3,46 @@
 //! Cutting is [`super::csv`]'s. A column that the job names and the file lacks
 //! is an error: renamed, it would pass as one that no rule is for.
 
+use std::ops::Range;
+
 use strongroom_envelope::SecretBuf;
 
-use super::csv::{self, CsvError, Field};
+use super::csv::{self, CsvError, Cuts, Excess, Scanner};
 use super::records::{RecordProblem, Step};
-use super::{Edit, Kind, Layout, Target, Value, Visitor};
+use super::{Edit, FieldError, Kind, Layout, Target, Value, Visitor};
 use crate::manifest::fields::{BadRecords, UnknownFields};
 
 /// A CSV file's header row, once it has been read, and room to work.
 #[derive(Default)]
 pub(super) struct Table {
-    columns: Option<Vec<Column>>,
-    fields: Vec<Field>,
-    /// A value without its quotes, and what takes its place.
-    value: SecretBuf,
-    new: SecretBuf,
+    columns: Option<Columns>,
+    cuts: Cuts,
+    room: Room,
 }
 
-/// A column of the file.
-struct Column {
+/// What a header row says, by what becomes of the columns.
+struct Columns {
+    /// How many there are.
+    count: usize,
+    /// The columns with which something is done, in their order.
+    parts: Vec<Part>,
+}
+
+/// Columns side by side that are dealt with as one.
+struct Part {
+    /// Their numbers. Just one, if it is handed over.
+    columns: Range<usize>,
     /// The numbers under which it is handed over.
     fields: Vec<usize>,
     /// Whether it is written.
     written: bool,
+}
+
+/// For a value without its quotes, and for what takes its place.
+#[derive(Default)]
+struct Room {
+    value: SecretBuf,
+    new: SecretBuf,
 }
 
 impl Table {
@@ -34,38 +51,36 @@ impl Table {
         self.columns.is_some()
     }
 
-    /// Deals with the row at the front of `input`.
+    /// Deals with the row at the front of what `scanner` has not cut.
     pub(super) fn step<V: Visitor>(
         &mut self,
         layout: &Layout,
-        input: &[u8],
-        at_end: bool,
+        scanner: &mut Scanner<'_>,
         target: &mut Target<'_, V>,
     ) -> Result<Step, RecordProblem> {
-        if input.is_empty() && at_end && self.columns.is_none() {
-            return Err(CsvError::NoHeader.into());
-        }
-        let empty_line = csv::line_end(input);
+        let empty_line = scanner.empty_line();
         if empty_line > 0 {
             return Ok(Step::Between(empty_line));
         }
-        if input.is_empty() {
-            return Ok(Step::None);
+        let rest = scanner.rest().len();
+        if rest == 0 {
+            return match self.columns {
+                None if scanner.at_end() => Err(CsvError::NoHeader.into()),
+                _ => Ok(Step::None),
+            };
         }
-        let max_fields = self.columns.as_ref().map_or(MAX_COLUMNS, Vec::len);
-        let found = csv::next_record(input, at_end, max_fields, &mut self.fields);
-        let (found, count) = match found {
-            // To leave it out, its end has to be found.
-            Err(CsvError::FieldCount)
-                if layout.bad_records == BadRecords::Drop && self.columns.is_some() =>
-            {
-                (csv::record_len(input, at_end)?, None)
+        let (max_fields, excess) = match &self.columns {
+            None => (MAX_COLUMNS, Excess::Refuse),
+            Some(columns) if layout.bad_records == BadRecords::Drop => {
+                (columns.count, Excess::PassOver)
             }
-            found => (found?, Some(self.fields.len())),
+            Some(columns) => (columns.count, Excess::Refuse),
         };
-        match found {
-            Some(len) if len <= layout.max_record => self.record(layout, input, len, count, target),
-            None if input.len() <= layout.max_record => Ok(Step::None),
+        match scanner.record(max_fields, excess, &mut self.cuts)? {
+            Some(len) if len <= layout.max_record => {
+                self.record(layout, scanner.input(), len, target)
+            }
+            None if rest <= layout.max_record => Ok(Step::None),
             _ => Err(RecordProblem::TooLong),
         }
     }
@@ -75,38 +90,57 @@ impl Table {
         layout: &Layout,
         input: &[u8],
         len: usize,
-        count: Option<usize>,
         target: &mut Target<'_, V>,
     ) -> Result<Step, RecordProblem> {
-        let Some(columns) = self.columns.take() else {
-            let columns = self.read_header(layout, input, target)?;
-            self.write_header(&columns, input, target);
-            self.columns = Some(columns);
+        let Self { columns, cuts, room } = self;
+        let Some(columns) = columns else {
+            let read = Columns::read(layout, cuts, input, target.visitor)?;
+            if let Some(out) = &mut target.out {
+                read.write_header(cuts, input, out);
+            }
+            *columns = Some(read);
             return Ok(Step::Between(len));
         };
-        let done = if count == Some(columns.len()) {
-            self.row(layout, &columns, input, target)
-        } else {
-            Err(CsvError::FieldCount.into())
+        if !cuts.are(columns.count) {
+            return Ok(Step::Bad(len, CsvError::FieldCount.into()));
+        }
+        target.visitor.begin();
+        let row = InputRow { layout, cuts, input };
+        let done = match &mut target.out {
+            Some(out) => columns.write_row(row, target.visitor, room, out),
+            None => columns.read_row(row, target.visitor, room),
         };
-        self.columns = Some(columns);
+        let done = done.and_then(|()| {
+            target.visitor.end().map_err(|(field, problem)| layout.bad_field(field, problem))
+        });
         Ok(match done {
             Ok(()) => Step::Record(len),
             Err(problem) => Step::Bad(len, problem),
         })
     }
+}
 
-    fn read_header<V: Visitor>(
-        &self,
+/// A row as it was read.
+#[derive(Clone, Copy)]
+struct InputRow<'a> {
+    layout: &'a Layout,
+    cuts: &'a Cuts,
+    input: &'a [u8],
+}
+
+impl Columns {
+    fn read<V: Visitor>(
         layout: &Layout,
+        cuts: &Cuts,
         input: &[u8],
-        target: &Target<'_, V>,
-    ) -> Result<Vec<Column>, CsvError> {
+        visitor: &V,
+    ) -> Result<Self, CsvError> {
         // Without a header row these are data: erased like all the rest.
-        let mut names = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            let mut name = SecretBuf::new();
-            csv::unescape(input, field, &mut name);
+        let mut names = Vec::with_capacity(cuts.fields().len());
+        for column in cuts.fields() {
+            let (mut name, mut room) = (SecretBuf::new(), SecretBuf::new());
+            let raw = cuts.raw(input, &(column..column.saturating_add(1)));
+            name.extend_from_slice(cuts.value(raw, &mut room));
             names.push(name);
         }
         let mut sorted: Vec<&[u8]> = names.iter().map(SecretBuf::expose).collect();
@@ -119,109 +153,140 @@ impl Table {
         if let Some(name) = wanted.iter().find(missing) {
             return Err(CsvError::MissingColumn(name.clone()));
         }
-        let column = |name: &SecretBuf| {
+        let mut columns = Self { count: names.len(), parts: Vec::new() };
+        for (column, name) in names.iter().enumerate() {
             let name = str::from_utf8(name.expose()).map_err(|_| CsvError::NotUtf8)?;
             let named = wanted.iter().enumerate().filter(|(_, wanted)| *wanted == name);
             let fields: Vec<usize> = named.map(|(field, _)| field).collect();
             let written = if fields.is_empty() {
                 layout.unknown == UnknownFields::Keep
             } else {
-                !fields.iter().any(|field| target.visitor.drops(*field))
+                !fields.iter().any(|field| visitor.drops(*field))
             };
-            Ok(Column { fields, written })
-        };
-        names.iter().map(column).collect()
+            columns.add(column, fields, written);
+        }
+        Ok(columns)
     }
 
-    fn write_header<V>(&self, columns: &[Column], input: &[u8], target: &mut Target<'_, V>) {
-        let Some(out) = &mut target.out else { return };
-        let mut row = Row::new(out);
-        for (field, _) in self.fields.iter().zip(columns).filter(|(_, column)| column.written) {
-            copy(input, field, row.field());
+    /// Adds a column, to the one before it where both are written as they stand.
+    fn add(&mut self, column: usize, fields: Vec<usize>, written: bool) {
+        if fields.is_empty() && !written {
+            return;
+        }
+        let columns = column..column.saturating_add(1);
+        match self.parts.last_mut() {
+            Some(last)
+                if last.columns.end == column && last.fields.is_empty() && fields.is_empty() =>
+            {
+                last.columns.end = columns.end;
+            }
+            _ => self.parts.push(Part { columns, fields, written }),
+        }
+    }
+
+    fn write_header(&self, cuts: &Cuts, input: &[u8], out: &mut SecretBuf) {
+        let mut row = OutputRow::new(out);
+        for part in self.parts.iter().filter(|part| part.written) {
+            row.field().extend_from_slice(cuts.raw(input, &part.columns));
         }
         row.end();
     }
 
-    fn row<V: Visitor>(
-        &mut self,
-        layout: &Layout,
-        columns: &[Column],
-        input: &[u8],
-        target: &mut Target<'_, V>,
+    /// Hands a row's values over.
+    fn read_row<V: Visitor>(
+        &self,
+        row: InputRow<'_>,
+        visitor: &mut V,
+        room: &mut Room,
     ) -> Result<(), RecordProblem> {
-        let Self { fields, value, new, .. } = self;
-        target.visitor.begin();
-        let mut row = target.out.as_deref_mut().map(Row::new);
-        for (field, column) in fields.iter().zip(columns) {
-            if row.is_some() && !column.written {
+        for part in &self.parts {
+            if part.fields.is_empty() {
                 continue;
             }
-            let text = if field.escaped && !column.fields.is_empty() {
-                value.clear();
-                csv::unescape(input, field, value);
-                value.expose()
-            } else {
-                input.get(field.at.clone()).unwrap_or_default()
-            };
-            let edit = visit(layout, column, text, row.is_some(), target.visitor, new)?;
-            let Some(row) = &mut row else { continue };
-            match edit {
+            let text = row.cuts.value(row.cuts.raw(row.input, &part.columns), &mut room.value);
+            for field in &part.fields {
+                room.new.clear();
+                let value = Value { kind: Kind::Text, text };
+                visitor
+                    .field(*field, value, &mut room.new)
+                    .map_err(|problem| row.layout.bad_field(*field, problem))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a row anew, with the edits of those of its values that are handed
+    /// over.
+    fn write_row<V: Visitor>(
+        &self,
+        row: InputRow<'_>,
+        visitor: &mut V,
+        room: &mut Room,
+        out: &mut SecretBuf,
+    ) -> Result<(), RecordProblem> {
+        let mut written = OutputRow::new(out);
+        for part in self.parts.iter().filter(|part| part.written) {
+            let raw = row.cuts.raw(row.input, &part.columns);
+            let out = written.field();
+            if part.fields.is_empty() {
                 // As it stood: what was written correctly reads back correctly.
-                Edit::Keep => copy(input, field, row.field()),
-                Edit::Text | Edit::Json => csv::escape(new.expose(), row.field()),
+                out.extend_from_slice(raw);
+                continue;
+            }
+            let text = row.cuts.value(raw, &mut room.value);
+            let start = out.len();
+            let edit = edit(&part.fields, text, visitor, out)
+                .map_err(|(field, problem)| row.layout.bad_field(field, problem))?;
+            match edit {
+                Edit::Keep => {
+                    out.truncate(start);
+                    out.extend_from_slice(raw);
+                }
+                Edit::Text | Edit::Json => csv::quote_from(out, start, &mut room.new),
                 Edit::Drop => return Err(CsvError::DroppedValue.into()),
             }
         }
-        if let Some(row) = row {
-            row.end();
-        }
-        target.visitor.end().map_err(|(field, problem)| layout.bad_field(field, problem))
+        written.end();
+        Ok(())
     }
 }
 
-/// Hands a value over under each of its numbers; when it is written, the first
-/// edit stands.
-fn visit<V: Visitor>(
-    layout: &Layout,
-    column: &Column,
+/// Hands a value over under each of its numbers. The first edit stands: what it
+/// appended to `out`.
+#[inline]
+fn edit<V: Visitor>(
+    fields: &[usize],
     text: &[u8],
-    writing: bool,
     visitor: &mut V,
-    new: &mut SecretBuf,
-) -> Result<Edit, RecordProblem> {
-    for field in &column.fields {
-        new.clear();
-        let edit = visitor
-            .field(*field, Value { kind: Kind::Text, text }, new)
-            .map_err(|problem| layout.bad_field(*field, problem))?;
-        if edit != Edit::Keep && writing {
+    out: &mut SecretBuf,
+) -> Result<Edit, (usize, FieldError)> {
+    let start = out.len();
+    for field in fields {
+        out.truncate(start);
+        let value = Value { kind: Kind::Text, text };
+        let edit = visitor.field(*field, value, out).map_err(|problem| (*field, problem))?;
+        if edit != Edit::Keep {
             return Ok(edit);
         }
     }
     Ok(Edit::Keep)
 }
 
-/// Appends a field as it stands in `input`, with its quotes.
-fn copy(input: &[u8], field: &Field, out: &mut SecretBuf) {
-    let quote = usize::from(field.quoted);
-    let raw = field.at.start.saturating_sub(quote)..field.at.end.saturating_add(quote);
-    out.extend_from_slice(input.get(raw).unwrap_or_default());
-}
-
 /// A row as it is written.
-struct Row<'a> {
+struct OutputRow<'a> {
     out: &'a mut SecretBuf,
     start: usize,
     first: bool,
 }
 
-impl<'a> Row<'a> {
+impl<'a> OutputRow<'a> {
     const fn new(out: &'a mut SecretBuf) -> Self {
         let start = out.len();
         Self { out, start, first: true }
     }
 
     /// Where the next field goes.
+    #[inline]
     fn field(&mut self) -> &mut SecretBuf {
         if !self.first {
             self.out.push(b',');
@@ -230,6 +295,7 @@ impl<'a> Row<'a> {
         self.out
     }
 
+    #[inline]
     fn end(self) {
         if self.first {
             return;
@@ -244,3 +310,6 @@ impl<'a> Row<'a> {
 
 /// Most columns of a file.
 const MAX_COLUMNS: usize = 4096;
+
+#[cfg(test)]
+mod tests;

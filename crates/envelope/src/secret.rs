@@ -156,7 +156,15 @@ impl SecretBuf {
     }
 
     /// Shortens to `len` bytes, erasing the rest; no effect when already shorter.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
+        // Most often there is nothing to erase, which is not worth a call.
+        if len < self.len {
+            self.erase_from(len);
+        }
+    }
+
+    fn erase_from(&mut self, len: usize) {
         if let Some(tail) = self.bytes.get_mut(len..self.len) {
             tail.zeroize();
             self.len = len;
@@ -176,6 +184,7 @@ impl SecretBuf {
     }
 
     /// Erases all bytes and keeps the memory for the next use.
+    #[inline]
     pub fn clear(&mut self) {
         self.truncate(0);
     }
