@@ -1,13 +1,11 @@
 //! JSON records: the elements of one array, or one document that is none.
 //!
-//! Elements are found one at a time by counting brackets outside of strings;
-//! each is then parsed whole, which fails if the counting was misled. Then
-//! where the next one begins is not certain either: syntax errors are never
-//! left out.
+//! The walk through an element finds its end. Where it fails, the end is found by
+//! counting brackets outside of strings, to tell a bad element from one that has
+//! not ended; if the counting was misled, the element is not JSON. Then where the
+//! next one begins is not certain either: syntax errors are never left out.
 
-use serde::de::IgnoredAny;
-
-use super::document::Document;
+use super::document::{Document, End, is_json};
 use super::json::JsonError;
 use super::records::{RecordProblem, Step};
 use super::{Layout, Target, Visitor};
@@ -108,6 +106,17 @@ impl Array {
         at_end: bool,
         target: &mut Target<'_, V>,
     ) -> Result<Step, RecordProblem> {
+        let (mark, written) = (target.mark(), self.written);
+        if written {
+            target.write(b",\n");
+        }
+        let room = input.get(..layout.max_record).unwrap_or(input);
+        if let Ok(len) = self.document.front(layout, room, End::Bracket, target) {
+            self.written = true;
+            self.place = Place::Element;
+            return Ok(Step::Record(len));
+        }
+        target.back_to(mark);
         let len = match value_len(input) {
             Some(len) if len <= layout.max_record => len,
             None if input.len() <= layout.max_record && at_end => {
@@ -116,7 +125,6 @@ impl Array {
             None if input.len() <= layout.max_record => return Ok(Step::None),
             _ => return Err(RecordProblem::TooLong),
         };
-        let written = self.written;
         if written {
             target.write(b",\n");
         }
@@ -134,9 +142,7 @@ fn dealt_with(record: &[u8], done: Result<(), RecordProblem>) -> Result<Step, Re
     match done {
         Ok(()) => Ok(Step::Record(record.len())),
         Err(problem @ RecordProblem::Json(JsonError::NotUtf8)) => Err(problem),
-        Err(_) if serde_json::from_slice::<IgnoredAny>(record).is_err() => {
-            Err(JsonError::Syntax.into())
-        }
+        Err(_) if !is_json(record) => Err(JsonError::Syntax.into()),
         Err(problem) => Ok(Step::Bad(record.len(), problem)),
     }
 }

@@ -1,7 +1,9 @@
 //! JSON strings, and what can be wrong with a JSON record.
 //!
-//! Strings are unescaped here and not by `serde_json`, which would copy them
-//! into memory that nobody erases.
+//! Strings are unescaped into memory that is erased, and only those that a
+//! visitor reads.
+
+pub(super) mod scan;
 
 use strongroom_envelope::SecretBuf;
 

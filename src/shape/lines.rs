@@ -2,9 +2,10 @@
 //!
 //! A line feed ends a record whatever stands before it: JSON has none within a
 //! string. So the end of a line is always certain, and a bad one can be left
-//! out, even one that is never held whole.
+//! out, even one that is never held whole. A good one is looked at once: its
+//! walk finds the line feed.
 
-use super::document::Document;
+use super::document::{Document, End, with_utf8};
 use super::records::{RecordProblem, Step};
 use super::{Layout, Target, Visitor};
 use crate::manifest::fields::BadRecords;
@@ -32,30 +33,57 @@ impl Lines {
         if input.is_empty() {
             return Ok(Step::None);
         }
-        let feed = input.iter().position(|b| *b == b'\n');
-        let len = feed.map_or(input.len(), |feed| feed.saturating_add(1));
         if self.skipping {
-            self.skipping = feed.is_none();
+            let (len, ended) = line_len(input);
+            self.skipping = !ended;
             return Ok(Step::Between(len));
         }
+        let mark = target.mark();
+        // With its line feed, a record has to end here.
+        let room = input.get(..layout.max_record).unwrap_or(input);
+        let end = End::Line { or_text: at_end && room.len() == input.len() };
+        match self.document.front(layout, room, end, target) {
+            Ok(len) => {
+                target.write(b"\n");
+                let fed = usize::from(input.get(len) == Some(&b'\n'));
+                Ok(Step::Record(len.saturating_add(fed)))
+            }
+            Err(problem) => {
+                target.back_to(mark);
+                self.other(layout, input, at_end, *problem)
+            }
+        }
+    }
+
+    /// What stands at the front of `input` where the record that has to be there
+    /// came to `problem`: because it has not ended, or is too long, or because it
+    /// is an empty line.
+    fn other(
+        &mut self,
+        layout: &Layout,
+        input: &[u8],
+        at_end: bool,
+        problem: RecordProblem,
+    ) -> Result<Step, RecordProblem> {
+        let (len, ended) = line_len(input);
         if len > layout.max_record {
-            self.skipping = feed.is_none() && layout.bad_records == BadRecords::Drop;
+            self.skipping = !ended && layout.bad_records == BadRecords::Drop;
             return Ok(Step::Bad(len, RecordProblem::TooLong));
         }
-        if feed.is_none() && !at_end {
+        if !ended && !at_end {
             return Ok(Step::None);
         }
-        let line = input.get(..feed.unwrap_or(len)).unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
+        let line = input.get(..len).unwrap_or_default();
+        if matches!(line, b"\n" | b"\r\n" | b"\r") {
             return Ok(Step::Between(len));
         }
-        Ok(match self.document.record(layout, line, target) {
-            Ok(()) => {
-                target.write(b"\n");
-                Step::Record(len)
-            }
-            Err(problem) => Step::Bad(len, problem),
-        })
+        Ok(Step::Bad(len, with_utf8(line, problem)))
     }
+}
+
+/// Length of the line at the front of `input` with its line feed, and whether it
+/// has one.
+fn line_len(input: &[u8]) -> (usize, bool) {
+    let feed = memchr::memchr(b'\n', input);
+    (feed.map_or(input.len(), |feed| feed.saturating_add(1)), feed.is_some())
 }

@@ -18,8 +18,8 @@ pub(super) struct Tree(Vec<Node>);
 struct Node {
     /// The numbers of the fields that are here.
     fields: Vec<usize>,
-    /// The member or element of a name.
-    names: BTreeMap<String, usize>,
+    /// The members or elements that have names, in the names' order.
+    names: Vec<Named>,
     /// Those of them that are also an array's index.
     indexes: BTreeMap<usize, usize>,
     /// Each element of an array.
@@ -30,16 +30,34 @@ struct Node {
     below: Option<usize>,
 }
 
+/// A child that a name leads to.
+struct Named {
+    /// The name's first bytes, see [`Name`].
+    front: u64,
+    name: Box<str>,
+    child: usize,
+}
+
+/// A member's name as it is looked up: most differ in length or first bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'a> {
+    /// The first eight bytes, the first in the lowest bits, and zeros.
+    front: u64,
+    bytes: &'a [u8],
+}
+
 /// Where in the tree a place in a document is: a stretch of [`Trail::nodes`].
 pub(super) type State = Range<usize>;
 
 /// The states from a record down to the place that is looked at.
-#[derive(Default)]
 pub(super) struct Trail {
     nodes: Vec<usize>,
-    /// Nodes of the named members and elements that were found, per container
-    /// from the record down.
-    found: Vec<usize>,
+    /// For each node of the tree, the container in which it was found last, by
+    /// its number. A node is in one container at a time: those within lie
+    /// further down in the tree.
+    found_in: Vec<u64>,
+    /// Containers entered so far.
+    entered: u64,
 }
 
 impl Tree {
@@ -70,7 +88,7 @@ impl Tree {
         let child = match step {
             Step::Each => *node.each.get_or_insert(new),
             Step::Name(name) => {
-                let child = *node.names.entry(name.clone()).or_insert(new);
+                let child = node.named(name, new);
                 if let Some(index) = index(name) {
                     node.indexes.insert(index, child);
                 }
@@ -106,81 +124,155 @@ impl Tree {
     }
 }
 
+impl Node {
+    /// The child that a name leads to, `new` when it led to none.
+    fn named(&mut self, name: &str, new: usize) -> usize {
+        let place = self.names.binary_search_by(|named| (*named.name).cmp(name));
+        match place {
+            Ok(at) => self.names.get(at).map_or(new, |named| named.child),
+            Err(at) => {
+                let Name { front, .. } = Name::new(name.as_bytes());
+                self.names.insert(at, Named { front, name: name.into(), child: new });
+                new
+            }
+        }
+    }
+
+    /// The child that a name leads to.
+    #[inline]
+    fn child(&self, name: Name<'_>) -> Option<usize> {
+        if self.names.len() > SEARCHED_IN_ORDER {
+            let order = |named: &Named| named.name.as_bytes().cmp(name.bytes);
+            let at = self.names.binary_search_by(order).ok()?;
+            return self.names.get(at).map(|named| named.child);
+        }
+        self.names.iter().find(|named| named.is(name)).map(|named| named.child)
+    }
+}
+
+impl Named {
+    #[inline]
+    fn is(&self, name: Name<'_>) -> bool {
+        self.front == name.front
+            && self.name.len() == name.bytes.len()
+            && self.name.as_bytes().get(FRONT..) == name.bytes.get(FRONT..)
+    }
+}
+
+impl<'a> Name<'a> {
+    /// The name that is all of `bytes`.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        let shift = |front: u64, byte: &u8| front << 8 | u64::from(*byte);
+        Self { front: bytes.iter().take(FRONT).rev().fold(0, shift), bytes }
+    }
+
+    /// The name that is the first `len` bytes of `text`.
+    #[inline]
+    pub(super) fn at_front(text: &'a [u8], len: usize) -> Self {
+        let bytes = text.get(..len).unwrap_or_default();
+        match text.first_chunk::<FRONT>() {
+            Some(front) => {
+                let beyond = u32::try_from(FRONT.saturating_sub(bytes.len())).unwrap_or(0);
+                let mask = u64::MAX.checked_shr(beyond.saturating_mul(8)).unwrap_or(0);
+                Self { front: u64::from_le_bytes(*front) & mask, bytes }
+            }
+            None => Self::new(bytes),
+        }
+    }
+}
+
 impl Trail {
+    pub(super) fn new(tree: &Tree) -> Self {
+        Self { nodes: Vec::new(), found_in: vec![0; tree.0.len()], entered: 0 }
+    }
+
     /// Goes to the start of a record.
     pub(super) fn restart(&mut self) -> State {
         self.nodes.clear();
-        self.found.clear();
         self.nodes.push(0);
         0..1
     }
 
     /// Goes back to a place, from one further down.
+    #[inline]
     pub(super) fn back_to(&mut self, state: &State) {
         self.nodes.truncate(state.end);
     }
 
-    /// Enters the container at the place it is at; [`Trail::leave`] takes what
-    /// it gives.
-    pub(super) const fn enter(&self) -> usize {
-        self.found.len()
+    /// Enters a container, and gives its number.
+    pub(super) const fn enter(&mut self) -> u64 {
+        // From 1: nothing has been found in 0. It does not wrap around within
+        // any stream's length.
+        self.entered = self.entered.wrapping_add(1);
+        self.entered
     }
 
-    /// Leaves a container.
-    pub(super) fn leave(&mut self, entered: usize) {
-        self.found.truncate(entered);
-    }
-
-    /// Goes to an object's member.
+    /// Goes to a member of the object number `container`.
     ///
     /// # Errors
     /// A field that lies there, when the object had a member of that name before.
+    #[inline]
     pub(super) fn member(
         &mut self,
         tree: &Tree,
         state: &State,
-        entered: usize,
-        name: &str,
+        container: u64,
+        name: Name<'_>,
     ) -> Result<State, usize> {
         let start = self.nodes.len();
         for at in state.clone() {
-            let child = tree.node(self, at).and_then(|node| node.names.get(name).copied());
+            let child = tree.node(self, at).and_then(|node| node.child(name));
             let Some(child) = child else { continue };
-            if self.found.get(entered..).is_some_and(|found| found.contains(&child)) {
+            if self.found(child, container) {
                 return Err(tree.leads_to(child).unwrap_or_default());
             }
-            self.found.push(child);
             self.nodes.push(child);
         }
         Ok(start..self.nodes.len())
     }
 
-    /// Goes to an array's element.
-    pub(super) fn element(&mut self, tree: &Tree, state: &State, index: usize) -> State {
+    /// Goes to an element of the array number `container`.
+    #[inline]
+    pub(super) fn element(
+        &mut self,
+        tree: &Tree,
+        state: &State,
+        container: u64,
+        index: usize,
+    ) -> State {
         let start = self.nodes.len();
         for at in state.clone() {
             let Some(node) = tree.node(self, at) else { continue };
             let (named, each) = (node.indexes.get(&index).copied(), node.each);
-            self.found.extend(named);
-            self.nodes.extend(named);
+            if let Some(named) = named {
+                self.found(named, container);
+                self.nodes.push(named);
+            }
             self.nodes.extend(each);
         }
         start..self.nodes.len()
     }
 
-    /// A field that cannot be where the container at `state` ends, because it,
-    /// or what leads to it, is not there.
+    /// Notes that a node was found in a container. Gives whether it was before.
+    #[inline]
+    fn found(&mut self, node: usize, container: u64) -> bool {
+        let before = self.found_in.get_mut(node).map(|last| std::mem::replace(last, container));
+        before == Some(container)
+    }
+
+    /// A field that cannot be where the container number `container` at `state`
+    /// ends, because it, or what leads to it, is not there.
     pub(super) fn missing(
         &self,
         tree: &Tree,
         state: &State,
-        entered: usize,
+        container: u64,
         array: bool,
     ) -> Option<usize> {
-        let found = self.found.get(entered..).unwrap_or_default();
+        let found = |child: usize| self.found_in.get(child) == Some(&container);
         let missing = |node: &Node| {
             let each = node.each.filter(|_| !array);
-            node.names.values().copied().filter(|child| !found.contains(child)).chain(each).next()
+            node.names.iter().map(|named| named.child).filter(|c| !found(*c)).chain(each).next()
         };
         let node = state.clone().filter_map(|at| tree.node(self, at)).find_map(missing);
         node.and_then(|node| tree.leads_to(node))
@@ -192,3 +284,9 @@ fn index(name: &str) -> Option<usize> {
     let index: usize = name.parse().ok()?;
     (index.to_string() == name).then_some(index)
 }
+
+/// Bytes of a name that are compared at once.
+const FRONT: usize = 8;
+
+/// Names that are compared one after the other; more are searched by halves.
+const SEARCHED_IN_ORDER: usize = 16;
