@@ -3,8 +3,9 @@
 //! The library erases what it has on the heap, but hands keys over by value and
 //! hashes from local variables, and what it leaves in their places stays there
 //! until some other call happens to need as much stack. [`crate::token`],
-//! [`crate::index`] and [`crate::signing`] call it around what was found to leave
-//! something behind; tests/token_memory.rs looks whether it suffices.
+//! [`crate::index`], [`crate::signing`] and [`crate::esdk`] call it around what was
+//! found to leave something behind; tests/token_memory.rs and tests/esdk_memory.rs
+//! look whether it suffices.
 
 use std::hint::black_box;
 
@@ -28,5 +29,5 @@ fn overwrite() {
     black_box(&mut [0_u8; DEPTH]);
 }
 
-/// More than either of the two callers was seen to use, several times over.
+/// More than any of the callers was seen to use, several times over.
 const DEPTH: usize = 16 * 1024;

@@ -1,4 +1,4 @@
-//! Every key and every nonce of a message: the only file that makes either.
+//! Every key and every nonce of a message: nothing else makes either.
 //!
 //! Used by the opener and the sealer. For message format 2 (RFC 5869 names):
 //!
@@ -24,18 +24,21 @@
 //! key; within it a nonce is a [`FrameNumber`], which can be had once and used
 //! once.
 
+mod committing;
+
 use std::num::NonZeroU32;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::hkdf::{HKDF_SHA256, HKDF_SHA384, HKDF_SHA512};
+use aws_lc_rs::hkdf::{HKDF_SHA256, HKDF_SHA384};
 use aws_lc_rs::{hkdf, rand};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use self::committing::Prk;
 use super::suite::{Derivation, Suite};
 use super::{DecryptFailed, SealError};
-use crate::DataKey;
+use crate::{DataKey, stack};
 
 /// Length of the tag after each ciphertext, in bytes.
 pub(super) const TAG_LEN: usize = 16;
@@ -103,6 +106,15 @@ impl MessageKey {
         if key.len() != suite.data_key_len() {
             return Err(DecryptFailed);
         }
+        stack::erased(|| Self::derived(key, suite, message_id, commitment))
+    }
+
+    fn derived(
+        key: &[u8],
+        suite: Suite,
+        message_id: &MessageId,
+        commitment: Option<&Commitment>,
+    ) -> Result<Self, DecryptFailed> {
         //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#supported-algorithm-suites-by-name
         let derived = match (suite.derivation(), commitment) {
             (Derivation::Committing, Some(commitment)) => {
@@ -130,11 +142,11 @@ impl MessageKey {
         if key.len() != suite.data_key_len() {
             return Err(SealError::DataKeyLen);
         }
-        let prk = extract(HKDF_SHA512, message_id.as_ref(), key);
-        let mut commitment = [0; 32];
-        expand(&prk, &[COMMIT_LABEL], &mut commitment).map_err(|_| SealError::Crypto)?;
-        let key = Self::derive_v2(&prk, suite).map_err(|_| SealError::Crypto)?;
-        Ok((key, commitment))
+        stack::erased(|| {
+            let prk = Prk::extract(message_id.as_ref(), key);
+            Ok((Self::derive_v2(&prk, suite)?, prk.commitment()?))
+        })
+        .map_err(|Unspecified| SealError::Crypto)
     }
 
     /// Checks the tag over a header, or whatever else it covers.
@@ -203,10 +215,8 @@ impl MessageKey {
         message_id: &MessageId,
         commitment: &Commitment,
     ) -> Result<Self, DecryptFailed> {
-        let prk = extract(HKDF_SHA512, message_id.as_ref(), data_key);
-        let mut expected = [0; 32];
-        //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-commit-key-derivation-settings
-        expand(&prk, &[COMMIT_LABEL], &mut expected).map_err(|_| DecryptFailed)?;
+        let prk = Prk::extract(message_id.as_ref(), data_key);
+        let expected = prk.commitment().map_err(|_| DecryptFailed)?;
         if !bool::from(expected.ct_eq(commitment)) {
             return Err(DecryptFailed);
         }
@@ -214,19 +224,19 @@ impl MessageKey {
     }
 
     fn derive_v1(prk: &hkdf::Prk, suite: Suite, id: &MessageId) -> Result<Self, Unspecified> {
-        Self::derive(prk, suite, &[&suite.id().to_be_bytes(), id.as_ref()])
-    }
-
-    fn derive_v2(prk: &hkdf::Prk, suite: Suite) -> Result<Self, Unspecified> {
-        Self::derive(prk, suite, &[&suite.id().to_be_bytes(), DERIVE_LABEL])
-    }
-
-    fn derive(prk: &hkdf::Prk, suite: Suite, info: &[&[u8]]) -> Result<Self, Unspecified> {
         //= https://github.com/awslabs/aws-encryption-sdk-specification/blob/master/framework/algorithm-suites.md#algorithm-suites-encryption-key-derivation-settings
         let mut key = Zeroizing::new([0; DataKey::LEN]);
         let key = key.get_mut(..suite.data_key_len()).ok_or(Unspecified)?;
-        expand(prk, info, key)?;
+        let info: [&[u8]; 2] = [&suite.id().to_be_bytes(), id.as_ref()];
+        // In place: a key returned by value would leave a copy on the stack.
+        prk.expand(&info, KeyLen(key.len()))?.fill(key)?;
         Self::new(suite, key)
+    }
+
+    fn derive_v2(prk: &Prk, suite: Suite) -> Result<Self, Unspecified> {
+        let mut key = Zeroizing::new([0; DataKey::LEN]);
+        prk.encryption_key(suite, &mut key)?;
+        Self::new(suite, key.as_ref())
     }
 
     fn new(suite: Suite, key: &[u8]) -> Result<Self, Unspecified> {
@@ -298,11 +308,6 @@ fn extract(algorithm: hkdf::Algorithm, salt: &[u8], data_key: &[u8]) -> hkdf::Pr
     hkdf::Salt::new(algorithm, salt).extract(data_key)
 }
 
-/// Fills `key` in place: a key returned by value would leave a copy on the stack.
-fn expand(prk: &hkdf::Prk, info: &[&[u8]], key: &mut [u8]) -> Result<(), Unspecified> {
-    prk.expand(info, KeyLen(key.len()))?.fill(key)
-}
-
 /// Length of an expanded key, for aws-lc-rs.
 struct KeyLen(usize);
 
@@ -311,9 +316,6 @@ impl hkdf::KeyType for KeyLen {
         self.0
     }
 }
-
-const COMMIT_LABEL: &[u8] = b"COMMITKEY";
-const DERIVE_LABEL: &[u8] = b"DERIVEKEY";
 
 #[cfg(test)]
 mod tests {
