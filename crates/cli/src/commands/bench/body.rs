@@ -68,25 +68,45 @@ impl Keys {
         sent: &mut Vec<u8>,
         mut take: impl FnMut(&mut Vec<u8>) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
-        let frame = FrameLen::new(shape.frame)
-            .ok_or_else(|| CliError::Usage("no message has frames of that size".to_owned()))?;
         let mut framer = Framer { len: shape.data, body: 0 };
-        let mut message = Vec::new();
-        let keys = std::slice::from_ref(&self.encrypted);
-        let mut sealer = Sealer::new(&self.data_key, &self.context, keys, frame, &mut message)?;
         put(FrameKind::Request, &run(job), sent)?;
+        self.seal(shape, |message, last| {
+            framer.pass(message, last, sent)?;
+            take(sent)
+        })?;
+        put(FrameKind::End, &Trailer { bytes: framer.body, ..Trailer::default() }, sent)?;
+        take(sent)
+    }
+
+    /// The message alone.
+    pub(super) fn message(&self, shape: Shape) -> Result<Vec<u8>, CliError> {
+        let mut all = Vec::new();
+        self.seal(shape, |message, _| {
+            all.append(message);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Makes a message; `each` takes what has come of it, and hears of the last.
+    fn seal(
+        &self,
+        shape: Shape,
+        mut each: impl FnMut(&mut Vec<u8>, bool) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let frame = FrameLen::new(shape.frame)
+            .ok_or(CliError::Internal("no message has frames of that size"))?;
+        let (mut message, keys) = (Vec::new(), std::slice::from_ref(&self.encrypted));
+        let mut sealer = Sealer::new(&self.data_key, &self.context, keys, frame, &mut message)?;
         let (mut records, mut made) = (Records::new(shape.content), 0);
         while made < shape.len {
             let records = records.next_piece(shape.len - made);
             made += count(records.len());
             sealer.seal(records.as_bytes(), &mut message)?;
-            framer.pass(&mut message, false, sent)?;
-            take(sent)?;
+            each(&mut message, false)?;
         }
         sealer.finish(&mut message)?;
-        framer.pass(&mut message, true, sent)?;
-        put(FrameKind::End, &Trailer { bytes: framer.body, ..Trailer::default() }, sent)?;
-        take(sent)
+        each(&mut message, true)
     }
 }
 

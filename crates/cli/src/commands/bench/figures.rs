@@ -12,7 +12,7 @@ pub(super) struct Row {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) case: String,
     /// What was measured.
-    pub(super) of: &'static str,
+    pub(super) of: String,
     pub(super) unit: &'static str,
     pub(super) service: f64,
     pub(super) echo: Option<f64>,
@@ -27,14 +27,14 @@ impl Row {
     /// Of runs in which the two took turns.
     pub(super) fn of_runs(
         (row, case): (&'static str, &str),
-        (of, unit): (&'static str, &'static str),
+        (of, unit): (&str, &'static str),
         runs: Vec<(f64, f64)>,
     ) -> Self {
         let ratios = runs.iter().map(|(ours, echo)| ours / echo).collect();
         Self {
             row,
             case: case.to_owned(),
-            of,
+            of: of.to_owned(),
             unit,
             service: median(runs.iter().map(|(ours, _)| *ours).collect()),
             echo: Some(median(runs.iter().map(|(_, echo)| *echo).collect())),
@@ -46,10 +46,10 @@ impl Row {
     /// Of the service alone.
     pub(super) fn alone(
         (row, case): (&'static str, &str),
-        (of, unit): (&'static str, &'static str),
+        (of, unit): (&str, &'static str),
         service: f64,
     ) -> Self {
-        let case = case.to_owned();
+        let (case, of) = (case.to_owned(), of.to_owned());
         Self { row, case, of, unit, service, echo: None, ratio: None, runs: Vec::new() }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured and what it is measured with, for one run of the bench.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,7 +17,7 @@ use crate::error::CliError;
 pub(super) struct House {
     pub(super) service: Child,
     pub(super) echo: Child,
-    pub(super) keys: Keys,
+    pub(super) keys: Arc<Keys>,
     _folder: TempDir,
 }
 
@@ -48,7 +49,7 @@ impl House {
         let echo = Child::start(Kind::Echo, at("echo"), workers).await?;
         let kms = service.hello.kms.as_ref();
         let keys = Keys::get(kms.ok_or(CliError::Internal("the service has no KMS"))?).await?;
-        Ok(Self { service, echo, keys, _folder: folder })
+        Ok(Self { service, echo, keys: Arc::new(keys), _folder: folder })
     }
 }
 

@@ -37,7 +37,7 @@ struct Receiver {
 impl Link {
     /// Connects, and sends the preface.
     pub(super) async fn connect(child: &Child, buffer: usize) -> Result<Self, CliError> {
-        let (stream, mut write) = connect(&child.endpoint).await?;
+        let (stream, mut write) = halves(&child.endpoint).await?;
         if child.kind == Kind::Service {
             write.write_all(&PREFACE).await.map_err(lost)?;
         }
@@ -92,6 +92,19 @@ impl Link {
         self.read.frames(|payload| first = payload.to_vec()).await?;
         Ok(first)
     }
+}
+
+/// So many connections, with room for `buffer` bytes each.
+pub(super) async fn connect(
+    child: &Child,
+    connections: usize,
+    buffer: usize,
+) -> Result<Vec<Link>, CliError> {
+    let mut links = Vec::new();
+    for _ in 0..connections {
+        links.push(Link::connect(child, buffer).await?);
+    }
+    Ok(links)
 }
 
 fn joined(
@@ -165,7 +178,7 @@ impl Receiver {
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<(Reads, Writes), CliError> {
+async fn halves(endpoint: &Endpoint) -> Result<(Reads, Writes), CliError> {
     let mut attempts = 0;
     let stream = loop {
         match endpoint.connect().await {

@@ -1,16 +1,18 @@
 //! Small requests, one after the other on each connection (a closed loop):
 //! latency, and requests per second.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use strongroom_wire::{Outcome, Payload as _, Response};
 use tokio::task::JoinSet;
 
-use super::body::{Content, Shape, count};
+use super::body::{Content, Shape, count, status};
 use super::child::Child;
 use super::figures::{Latencies, PERCENTILES, Row, float};
 use super::house::{Effort, House};
-use super::link::{Link, SMALL};
+use super::link::{Link, SMALL, connect};
 use crate::error::CliError;
 
 /// What a closed loop gave.
@@ -23,8 +25,7 @@ pub(super) struct Loop {
 
 /// A request of 1 KiB: a CSV to mask.
 pub(super) fn request(house: &House) -> Result<Arc<Vec<u8>>, CliError> {
-    let shape = Shape { content: Content::Csv, len: 1 << 10, frame: 4 << 10, data: 64 << 10 };
-    Ok(Arc::new(house.keys.request("mask-csv", shape)?))
+    Ok(Arc::new(house.keys.request("mask-csv", SHAPE)?))
 }
 
 /// Latency on one connection.
@@ -45,16 +46,37 @@ pub(super) async fn rate(
     house: &House,
     effort: &Effort,
     row: &'static str,
+    case: &str,
     connections: usize,
 ) -> Result<Vec<Row>, CliError> {
+    let (before, started) = (counters(&house.service).await?, Instant::now());
     let runs = in_turns(house, effort, connections).await?;
-    let case = match connections {
-        1 => "1 connection".to_owned(),
-        many => format!("{many} connections"),
-    };
+    let (after, secs) = (counters(&house.service).await?, started.elapsed().as_secs_f64());
     let rates = runs.iter().map(|(a, b)| (a.per_second, b.per_second)).collect();
-    let rates = Row::of_runs((row, &case), ("requests of 1 KiB", "1/s"), rates);
-    Ok(vec![rates, cost((row, &case), &runs)])
+    let mut rows = vec![
+        Row::of_runs((row, case), ("requests of 1 KiB", "1/s"), rates),
+        cost((row, case), &runs),
+    ];
+    for (name, now) in after {
+        let grown = now - before.get(&name).copied().unwrap_or_default();
+        if grown > 0.0 {
+            rows.push(Row::alone((row, case), (&name, "1/s, both turns"), grown / secs));
+        }
+    }
+    Ok(rows)
+}
+
+/// What the service has counted, where its status says.
+async fn counters(child: &Child) -> Result<BTreeMap<String, f64>, CliError> {
+    let mut link = Link::connect(child, SMALL).await?;
+    let response = Response::decode(&link.ask(&status()?).await?);
+    let Ok(Response { outcome: Outcome::Status(status), .. }) = response else {
+        return Err(CliError::Bench("the service's status cannot be read".to_owned()));
+    };
+    let status = serde_json::to_value(status).unwrap_or_default();
+    let counters = status.get("counters").and_then(|counters| counters.as_object());
+    let counters = counters.into_iter().flatten();
+    Ok(counters.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
 }
 
 fn cost(name: (&'static str, &str), runs: &[(Loop, Loop)]) -> Row {
@@ -68,8 +90,8 @@ async fn in_turns(
     connections: usize,
 ) -> Result<Vec<(Loop, Loop)>, CliError> {
     let request = request(house)?;
-    let mut service = connect(&house.service, connections).await?;
-    let mut echo = connect(&house.echo, connections).await?;
+    let mut service = connect(&house.service, connections, SMALL).await?;
+    let mut echo = connect(&house.echo, connections, SMALL).await?;
     let mut runs = Vec::new();
     for counted in (0..=effort.runs).map(|run| run > 0) {
         let time = if counted { effort.time } else { effort.time / 4 };
@@ -80,15 +102,6 @@ async fn in_turns(
         }
     }
     Ok(runs)
-}
-
-/// So many connections.
-pub(super) async fn connect(child: &Child, connections: usize) -> Result<Vec<Link>, CliError> {
-    let mut links = Vec::new();
-    for _ in 0..connections {
-        links.push(Link::connect(child, SMALL).await?);
-    }
-    Ok(links)
 }
 
 /// Has each connection send its next request when the last one is answered.
@@ -130,4 +143,7 @@ pub(super) async fn closed(
     })
 }
 
+/// Of such a request.
+pub(super) const SHAPE: Shape =
+    Shape { content: Content::Csv, len: 1 << 10, frame: 4 << 10, data: 64 << 10 };
 const CASE: &str = "1 KiB, 1 connection";
