@@ -47,6 +47,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ROW", value_enum, value_delimiter = ',')]
     only: Vec<Name>,
 
+    /// Of the rows reencrypt and mask, only the cases whose name has this in it, such as CSV
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    case: String,
+
     /// Plaintext of a large request, such as 1GiB; held in memory
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     size: Option<ByteCount>,
@@ -126,6 +130,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
     let bench = Bench {
         effort: args.effort()?,
         tcp: args.tcp,
+        case: args.case.clone(),
         most: match (args.quick, args.full) {
             (true, _) => 10,
             (_, true) => 10_000,
@@ -157,6 +162,8 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
 struct Bench {
     effort: Effort,
     tcp: bool,
+    /// In the names of the cases that are measured.
+    case: String,
     /// Most connections of the rows with many.
     most: usize,
     steps: Steps,
@@ -192,7 +199,7 @@ impl Bench {
 
     async fn bulk(&self, house: &House, cases: [Case<'static>; 2]) -> Result<Vec<Row>, CliError> {
         let mut rows = Vec::new();
-        for case in cases {
+        for case in cases.into_iter().filter(|case| case.name.contains(&self.case)) {
             self.steps.next(&format!("{}, {}", case.row, case.name));
             rows.extend(bulk::measure(house, &self.effort, &case, 1).await?);
         }
