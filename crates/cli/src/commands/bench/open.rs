@@ -12,7 +12,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::body::count;
-use super::child::Child;
 use super::figures::{Latencies, PERCENTILES, Row, float};
 use super::house::{Effort, House};
 use super::link::{Link, SMALL, connect};
@@ -20,50 +19,31 @@ use super::progress::Steps;
 use super::small::{closed, request};
 use crate::error::CliError;
 
-/// Each at parts of what it does at most on so many connections.
+/// Both at the same rates: parts of what the service does at most on so many
+/// connections.
 pub(super) async fn measure(
     house: &House,
     effort: &Effort,
     steps: &Steps,
 ) -> Result<Vec<Row>, CliError> {
-    let ours = curve(&house.service, house, effort, steps).await?;
-    let echo = curve(&house.echo, house, effort, steps).await?;
+    let (request, time) = (request(house)?, effort.time * LONGER);
+    let mut ours = connect(&house.service, CONNECTIONS, SMALL).await?;
+    let mut echo = connect(&house.echo, CONNECTIONS, SMALL).await?;
+    let most = closed(&house.service, &mut ours, &request, time).await?.per_second;
     let mut rows = Vec::new();
-    for ((percent, ours), echo) in PERCENTS.iter().zip(ours).zip(echo) {
+    for percent in PERCENTS {
         let case = format!("{percent} % of the most");
-        let name = (ROW, case.as_str());
-        rows.push(Row::of_runs(name, ("arrivals", "1/s"), vec![(ours.rate, echo.rate)]));
+        steps.next(&format!("{ROW}, {case}"));
+        let (name, rate) = ((ROW, case.as_str()), most * f64::from(percent) / 100.0);
+        let ours = constant(&mut ours, &request, rate, time).await?;
+        let echo = constant(&mut echo, &request, rate, time).await?;
+        rows.push(Row::of_runs(name, (ARRIVALS, "1/s"), vec![(rate, rate)]));
         for (percentile, permille) in PERCENTILES {
-            let both = [&ours, &echo].map(|point| point.latencies.micros(permille));
-            rows.push(Row::of_runs(name, (percentile, "µs"), vec![both.into()]));
+            let both = (ours.micros(permille), echo.micros(permille));
+            rows.push(Row::of_runs(name, (percentile, "µs"), vec![both]));
         }
     }
     Ok(rows)
-}
-
-/// Latencies at one rate.
-struct Point {
-    rate: f64,
-    latencies: Latencies,
-}
-
-async fn curve(
-    child: &Child,
-    house: &House,
-    effort: &Effort,
-    steps: &Steps,
-) -> Result<Vec<Point>, CliError> {
-    let request = request(house)?;
-    let mut links = connect(child, CONNECTIONS, SMALL).await?;
-    let most = closed(child, &mut links, &request, effort.time).await?.per_second;
-    let mut points = Vec::new();
-    for percent in PERCENTS {
-        steps.next(&format!("{ROW}, {percent} %"));
-        let rate = most * f64::from(percent) / 100.0;
-        let latencies = constant(&mut links, &request, rate, effort.time).await?;
-        points.push(Point { rate, latencies });
-    }
-    Ok(points)
 }
 
 /// Requests at `rate` for so long, on each connection in turn.
@@ -130,5 +110,9 @@ fn pace(queues: &[UnboundedSender<Instant>], rate: f64, time: Duration) {
 
 /// The row's name.
 pub(super) const ROW: &str = "open-loop";
+/// What says at which rate the other rows of a case are.
+pub(super) const ARRIVALS: &str = "arrivals";
 const CONNECTIONS: usize = 64;
+/// Than a closed loop: few requests make no percentiles.
+const LONGER: u32 = 2;
 const PERCENTS: [u32; 7] = [10, 25, 50, 75, 90, 100, 110];

@@ -42,7 +42,7 @@ fn series(rows: &[Row]) -> Vec<Series> {
     for (ours, colour) in [(true, "#0b62a4"), (false, "#8a8a8a")] {
         let value = |row: &Row| if ours { Some(row.service) } else { row.echo };
         for ((percentile, _), dash) in PERCENTILES.iter().zip(["", "6 3", "2 3"]) {
-            let both = of("arrivals").into_iter().zip(of(percentile));
+            let both = of(open::ARRIVALS).into_iter().zip(of(percentile));
             let points = both.filter_map(|(rate, row)| Some((value(rate)?, value(row)?)));
             let who = if ours { "service" } else { "raw echo" };
             let (name, points) = (format!("{who}, {percentile}"), points.collect());
@@ -155,7 +155,7 @@ mod tests {
         let row = |of, both| Row::of_runs((open::ROW, "50 %"), (of, "µs"), vec![both]);
         let point = |rate, both: (f64, f64)| {
             let latencies = PERCENTILES.map(|(name, _)| row(name, both));
-            [vec![row("arrivals", rate)], latencies.to_vec()].concat()
+            [vec![row(open::ARRIVALS, rate)], latencies.to_vec()].concat()
         };
         [point((100.0, 1000.0), (10.0, 1.0)), point((1000.0, 10_000.0), (100.0, 10.0))].concat()
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn rows_without_the_open_loop_give_no_picture() {
         assert!(svg(&[], "unix").is_none());
-        let other = Row::of_runs(("rate", ""), ("arrivals", "1/s"), vec![(1.0, 1.0)]);
+        let other = Row::of_runs(("rate", ""), (open::ARRIVALS, "1/s"), vec![(1.0, 1.0)]);
         assert!(svg(&[other], "unix").is_none());
     }
 }

@@ -1,7 +1,6 @@
 //! Small requests, one after the other on each connection (a closed loop):
 //! latency, and requests per second.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,10 @@ use tokio::task::JoinSet;
 
 use super::body::{Content, Shape, count, status};
 use super::child::Child;
-use super::figures::{Latencies, PERCENTILES, Row, float};
+use super::figures::{Latencies, PERCENTILES, Row, float, median};
 use super::house::{Effort, House};
 use super::link::{Link, SMALL, connect};
+use super::stand::Kind;
 use crate::error::CliError;
 
 /// What a closed loop gave.
@@ -21,6 +21,8 @@ pub(super) struct Loop {
     pub(super) latencies: Latencies,
     /// CPU time of the process, in microseconds for each request.
     cpu_micros: f64,
+    /// Calls to KMS per second, of a service that counts them.
+    kms_calls: Option<f64>,
 }
 
 /// A request of 1 KiB: a CSV to mask.
@@ -49,25 +51,25 @@ pub(super) async fn rate(
     case: &str,
     connections: usize,
 ) -> Result<Vec<Row>, CliError> {
-    let (before, started) = (counters(&house.service).await?, Instant::now());
     let runs = in_turns(house, effort, connections).await?;
-    let (after, secs) = (counters(&house.service).await?, started.elapsed().as_secs_f64());
     let rates = runs.iter().map(|(a, b)| (a.per_second, b.per_second)).collect();
     let mut rows = vec![
         Row::of_runs((row, case), ("requests of 1 KiB", "1/s"), rates),
         cost((row, case), &runs),
     ];
-    for (name, now) in after {
-        let grown = now - before.get(&name).copied().unwrap_or_default();
-        if grown > 0.0 {
-            rows.push(Row::alone((row, case), (&name, "1/s, both turns"), grown / secs));
-        }
+    // Of a service that counts them.
+    let calls: Vec<f64> = runs.iter().filter_map(|(a, _)| a.kms_calls).collect();
+    if !calls.is_empty() {
+        rows.push(Row::alone((row, case), ("calls to KMS", "1/s"), median(calls)));
     }
     Ok(rows)
 }
 
-/// What the service has counted, where its status says.
-async fn counters(child: &Child) -> Result<BTreeMap<String, f64>, CliError> {
+/// Calls that the service has made to KMS, if its status says.
+async fn kms_calls(child: &Child) -> Result<Option<u64>, CliError> {
+    if child.kind == Kind::Echo {
+        return Ok(None);
+    }
     let mut link = Link::connect(child, SMALL).await?;
     let response = Response::decode(&link.ask(&status()?).await?);
     let Ok(Response { outcome: Outcome::Status(status), .. }) = response else {
@@ -75,8 +77,7 @@ async fn counters(child: &Child) -> Result<BTreeMap<String, f64>, CliError> {
     };
     let status = serde_json::to_value(status).unwrap_or_default();
     let counters = status.get("counters").and_then(|counters| counters.as_object());
-    let counters = counters.into_iter().flatten();
-    Ok(counters.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
+    Ok(counters.map(|all| KMS.iter().filter_map(|name| all.get(*name)?.as_u64()).sum()))
 }
 
 fn cost(name: (&'static str, &str), runs: &[(Loop, Loop)]) -> Row {
@@ -111,6 +112,7 @@ pub(super) async fn closed(
     request: &Arc<Vec<u8>>,
     time: Duration,
 ) -> Result<Loop, CliError> {
+    let calls = kms_calls(child).await?;
     let (started, cpu) = (Instant::now(), child.cpu());
     let end = started + time;
     let mut tasks = JoinSet::new();
@@ -136,10 +138,12 @@ pub(super) async fn closed(
     }
     let (secs, requests) = (started.elapsed().as_secs_f64(), float(count(all.len())));
     let cpu = child.cpu().saturating_sub(cpu).as_secs_f64();
+    let calls = calls.zip(kms_calls(child).await?);
     Ok(Loop {
         per_second: requests / secs,
         latencies: Latencies::new(all),
         cpu_micros: cpu * 1e6 / requests,
+        kms_calls: calls.map(|(before, after)| float(after.saturating_sub(before)) / secs),
     })
 }
 
@@ -147,3 +151,5 @@ pub(super) async fn closed(
 pub(super) const SHAPE: Shape =
     Shape { content: Content::Csv, len: 1 << 10, frame: 4 << 10, data: 64 << 10 };
 const CASE: &str = "1 KiB, 1 connection";
+/// Counters of calls to KMS.
+const KMS: [&str; 2] = ["kms_decrypt", "kms_generate_data_key"];
