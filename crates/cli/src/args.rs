@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use strongroom_client::Address;
 
 use crate::commands::{
-    attest, call, credentials, demo, dev, emulate, encrypt, image, keygen, manifest, open, policy,
-    status, verify, verify_receipt,
+    attest, bench, call, credentials, demo, dev, emulate, encrypt, image, keygen, manifest, open,
+    policy, status, verify, verify_receipt,
 };
 use crate::error::CliError;
 
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Policy(policy::Args),
     /// Boot an enclave image in an emulated Nitro machine until Ctrl-C
     Emulate(emulate::Args),
+    /// Measure the service against a raw echo over the same kind of socket
+    Bench(bench::Args),
 }
 
 /// Where the service is.

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod attest;
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod credentials;
 pub(crate) mod demo;
@@ -37,5 +38,6 @@ pub(crate) async fn run(command: Command, output: &Output) -> Result<(), CliErro
         Command::Manifest(args) => manifest::run(&args, output),
         Command::Policy(args) => policy::run(&args, output),
         Command::Emulate(args) => emulate::run(&args, output).await,
+        Command::Bench(args) => bench::run(&args, output).await,
     }
 }

@@ -80,6 +80,8 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Emulator(String),
     #[error("{0}")]
+    Bench(String),
+    #[error("{0}")]
     Policy(String),
     #[error("the key policy has holes: {0} found")]
     PolicyHoles(usize),
@@ -120,6 +122,7 @@ impl CliError {
             Self::FolderTaken { .. } | Self::FolderInUse { .. } => "folder",
             Self::Image(_) => "image",
             Self::Emulator(_) => "emulator",
+            Self::Bench(_) => "bench",
             Self::Policy(_) => "policy",
             Self::PolicyHoles(_) => "policy-holes",
             Self::Interrupted => "interrupted",

@@ -20,6 +20,7 @@ pub(crate) fn of(error: &CliError) -> Option<&'static str> {
         | CliError::Usage(_)
         | CliError::Image(_)
         | CliError::Emulator(_)
+        | CliError::Bench(_)
         | CliError::Policy(_)
         | CliError::PolicyHoles(_)
         | CliError::Interrupted => None,

@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod bench;
 mod demo;
 mod develop;
 mod folder;
