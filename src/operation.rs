@@ -6,6 +6,7 @@
 
 pub mod aggregate;
 pub mod fields;
+mod helpers;
 pub mod index;
 pub mod join_count;
 mod mask;
@@ -20,6 +21,7 @@ use strongroom_envelope::SecretBuf;
 use strongroom_envelope::signing::SigningKey;
 use strongroom_envelope::token::TokenKey;
 
+pub use helpers::Helpers;
 pub use matching::Comparand;
 
 use crate::manifest::Input;
@@ -28,7 +30,7 @@ use crate::manifest::fields::{Shape, UnknownFields};
 use crate::manifest::operations::OperationSpec;
 use crate::shape::{Counts, FieldError, Layout, MissingFields, RecordError, Records};
 
-use aggregate::{Aggregator, Rows};
+use aggregate::{Aggregation, Aggregator, Rows};
 use fields::{Fields, Rule};
 use join_count::JoinCount;
 use matching::Match;
@@ -57,7 +59,7 @@ enum Work {
     /// Compared.
     Match(Box<Records>, Box<Match>),
     /// Added up.
-    Aggregate(Box<Records>, Box<Aggregator>, Rows),
+    Aggregate(Box<Aggregation>, Rows),
     /// Joined.
     Join {
         /// Of the input at hand.
@@ -137,12 +139,10 @@ impl Operation {
             (OperationSpec::Aggregate(spec), _) => {
                 let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
                 let key = key.map_err(|_| OperationError::Secret)?;
-                let aggregator = Box::new(Aggregator::new(spec, max_groups).with_key(key));
-                Work::Aggregate(
-                    records(first, Aggregator::fields(spec)),
-                    aggregator,
-                    rows(first.shape),
-                )
+                let aggregator = Aggregator::new(spec, max_groups).with_key(key);
+                let layout = layout(first, Aggregator::fields(spec));
+                let aggregation = Aggregation::new(layout, aggregator, max_groups);
+                Work::Aggregate(Box::new(aggregation), rows(first.shape))
             }
             (OperationSpec::JoinCount(spec), _) => {
                 let second = inputs.get(1).ok_or(OperationError::Secret)?;
@@ -164,6 +164,17 @@ impl Operation {
             }
         };
         Ok(Self(work))
+    }
+
+    /// Lets it have a thread to help it, where that is of use and one is free. The
+    /// result is the same. It waits for `input` to grow to 64 KiB then before it
+    /// takes any of it.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: &Helpers) -> Self {
+        if let Work::Aggregate(aggregation, _) = &mut self.0 {
+            aggregation.help(helpers);
+        }
+        self
     }
 
     /// One that is done, and takes nothing more to compute.
@@ -223,9 +234,8 @@ impl Operation {
                 matching.finish(out);
                 Some(Tally::withheld(records.counts()))
             }
-            Work::Aggregate(records, aggregator, rows) => {
-                aggregator.finish(out, rows).map_err(failed)?;
-                Some(Tally::withheld(records.counts()))
+            Work::Aggregate(aggregation, rows) => {
+                Some(Tally::withheld(aggregation.finish(out, rows).map_err(failed)?))
             }
             Work::Join { records, join, rows, before, .. } => {
                 join.finish(out, rows).map_err(failed)?;
@@ -244,7 +254,7 @@ impl Operation {
     #[must_use]
     pub fn memory(&self) -> usize {
         match &self.0 {
-            Work::Aggregate(_, aggregator, _) => aggregator.memory(),
+            Work::Aggregate(aggregation, _) => aggregation.memory(),
             Work::Join { join, .. } => join.memory(),
             Work::Sign(sign) => sign.memory(),
             Work::Fields(_) | Work::PassOn | Work::Match(..) => 0,
@@ -266,9 +276,7 @@ impl Operation {
             Work::Match(records, matching) => {
                 records.process(input.expose(), at_end, matching.as_mut(), None)?
             }
-            Work::Aggregate(records, aggregator, _) => {
-                records.process(input.expose(), at_end, aggregator.as_mut(), None)?
-            }
+            Work::Aggregate(aggregation, _) => return Ok(aggregation.process(input, at_end)?),
             Work::Join { records, join, .. } => {
                 records.process(input.expose(), at_end, join.as_mut(), None)?
             }

@@ -35,13 +35,22 @@
 //! - from time, memory, and the refusal of more groups than may be held: about
 //!   how many records and groups there are.
 
+mod cut;
 mod decimal;
 mod groups;
+mod helper;
+mod index;
+mod lane;
+mod ledger;
 mod plan;
 mod rows;
+mod stream;
+
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use strongroom_envelope::SecretBuf;
+use zeroize::Zeroizing;
 
 use crate::manifest::fields::FieldPath;
 use crate::manifest::operations::AggregateSpec;
@@ -53,10 +62,11 @@ use groups::{Group, GroupKey, Groups, Tally};
 use plan::{Plan, Role};
 pub use rows::Rows;
 pub(super) use rows::{Cell, RowWriter};
+pub(super) use stream::Aggregation;
 
 /// Computes over the records of one plaintext.
 pub struct Aggregator {
-    plan: Plan,
+    plan: Arc<Plan>,
     record: Record,
     groups: Groups,
     /// Numbers that went into groups.
@@ -71,11 +81,14 @@ impl Aggregator {
     /// An aggregate that may have `max_groups` groups.
     #[must_use]
     pub fn new(spec: &AggregateSpec, max_groups: usize) -> Self {
-        let plan = Plan::new(spec);
+        Self::of(Arc::new(Plan::new(spec)), max_groups)
+    }
+
+    fn of(plan: Arc<Plan>, max_groups: usize) -> Self {
         let mut groups = Groups::new(max_groups, plan.numbers, plan.enough);
         if plan.group_by.is_empty() {
             // The one group of all is there even without a record.
-            groups.open(&[]);
+            let _ = groups.get_or_open(&[]);
         }
         let record = Record::new(&plan);
         Self { record, groups, plan, terms: 0, incomplete: false, persons: None }
@@ -88,6 +101,19 @@ impl Aggregator {
     pub fn with_key(mut self, key: hmac::Key) -> Self {
         self.persons = self.plan.per.map(|_| key);
         self
+    }
+
+    /// One for other records of the same plaintext, to be merged later.
+    fn another(&self) -> Self {
+        let another = Self::of(Arc::clone(&self.plan), self.groups.most());
+        Self { persons: self.persons.clone(), ..another }
+    }
+
+    /// Adds the numbers of another one, which [`Self::another`] made.
+    fn merge(&mut self, other: &Self) {
+        self.terms = self.terms.saturating_add(other.terms);
+        let merged = self.groups.merge(&other.groups);
+        self.incomplete |= other.incomplete || merged.is_err() || self.terms > decimal::MAX_TERMS;
     }
 
     /// The fields that it reads, each once; a [`Visitor`]'s numbers are places
@@ -153,13 +179,13 @@ impl Aggregator {
         if self.record.fulfilled < self.plan.conditions {
             return Ok(());
         }
-        let tallies = &self.record.tallies;
-        let key = self.record.key.collect(&self.plan.group_by, &self.record.texts);
+        let Record { tallies, texts, key, .. } = &mut self.record;
         let terms = tallies.iter().fold(self.terms, |sum, tally| sum.saturating_add(tally.count));
         let added = if terms > decimal::MAX_TERMS {
             Err(FieldError::TooMany)
         } else {
-            self.groups.add(key, tallies, member)
+            let key = key.collect(&self.plan.group_by, texts);
+            key.and_then(|key| self.groups.add(key, tallies, member))
         };
         self.terms = terms;
         self.incomplete |= added.is_err();
@@ -169,7 +195,8 @@ impl Aggregator {
 
 impl Visitor for Aggregator {
     fn begin(&mut self) {
-        self.record.clear();
+        self.groups.record = self.groups.record.saturating_add(1);
+        self.record.forget();
     }
 
     fn field(
@@ -214,10 +241,11 @@ fn member(key: &hmac::Key, value: Value<'_>) -> Member {
 /// Whose a record is that does not say it: all of these are one.
 const NOBODY: Member = [0; 16];
 
-/// What was collected of the record that has not ended. Erased by the next.
+/// What was collected of the record that has not ended. The next one overwrites
+/// it; what is left at the end of the request is erased then.
 struct Record {
     /// Group-by values, by number of the field.
-    texts: Vec<SecretBuf>,
+    texts: Vec<Text>,
     /// Whether there was a value, by number of the field.
     seen: Vec<bool>,
     /// What is computed with.
@@ -226,35 +254,39 @@ struct Record {
     fulfilled: usize,
     /// Whose it is.
     person: Member,
-    key: Key,
+    key: Text,
 }
 
 impl Record {
     fn new(plan: &Plan) -> Self {
+        let room = |role: &Role| Text::new(if role.groups { MAX_GROUP_VALUE } else { 0 });
+        let separated = MAX_GROUP_VALUE.saturating_add(1);
         Self {
-            texts: plan.roles.iter().map(|_| SecretBuf::new()).collect(),
+            texts: plan.roles.iter().map(room).collect(),
             seen: vec![false; plan.roles.len()],
             tallies: (0..plan.numbers).map(|_| Tally::default()).collect(),
             fulfilled: 0,
             person: NOBODY,
-            key: Key::default(),
+            key: Text::new(plan.group_by.len().saturating_mul(separated)),
         }
     }
 
-    fn clear(&mut self) {
-        self.texts.iter_mut().for_each(SecretBuf::clear);
+    #[inline]
+    fn forget(&mut self) {
+        self.texts.iter_mut().for_each(Text::forget);
         self.seen.fill(false);
-        self.tallies.iter_mut().for_each(Tally::clear);
+        self.tallies.iter_mut().for_each(Tally::forget);
         self.fulfilled = 0;
         self.person = NOBODY;
     }
 
+    #[inline]
     fn take(&mut self, field: usize, role: &Role, value: Value<'_>) -> Result<(), FieldError> {
         if value.kind == Kind::Nested {
             return Err(FieldError::Nested);
         }
         if let Some(seen) = self.seen.get_mut(field) {
-            if *seen && role.is_single() {
+            if *seen && role.is_single {
                 return Err(FieldError::Several);
             }
             *seen = true;
@@ -274,37 +306,75 @@ impl Record {
         {
             tally.add(number);
         }
-        let fulfilled = role.tests.iter().filter(|test| test.holds(value.text, number)).count();
-        self.fulfilled = self.fulfilled.saturating_add(fulfilled);
+        if !role.tests.is_empty() {
+            let fulfilled = role.tests.iter().filter(|test| test.holds(value.text, number)).count();
+            self.fulfilled = self.fulfilled.saturating_add(fulfilled);
+        }
         Ok(())
     }
 
+    #[inline]
     fn take_text(&mut self, field: usize, text: &[u8]) -> Result<(), FieldError> {
         if text.len() > MAX_GROUP_VALUE {
             return Err(FieldError::TooLong);
         }
-        str::from_utf8(text).map_err(|_| FieldError::NotUtf8)?;
-        if let Some(own) = self.texts.get_mut(field) {
-            own.extend_from_slice(text);
+        if !text.is_ascii() {
+            str::from_utf8(text).map_err(|_| FieldError::NotUtf8)?;
         }
-        Ok(())
+        match self.texts.get_mut(field) {
+            Some(own) => own.append(text),
+            None => Ok(()),
+        }
     }
 }
 
-/// A group's key, put together anew for each record.
-#[derive(Default)]
-struct Key(SecretBuf);
+/// A value of the record at hand, in memory that is never moved. Erased on drop,
+/// and not for each record.
+struct Text {
+    bytes: Zeroizing<Vec<u8>>,
+    len: usize,
+}
 
-impl Key {
-    fn collect(&mut self, group_by: &[usize], texts: &[SecretBuf]) -> &[u8] {
-        self.0.clear();
+impl Text {
+    fn new(room: usize) -> Self {
+        Self { bytes: Zeroizing::new(vec![0; room]), len: 0 }
+    }
+
+    const fn forget(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline]
+    fn append(&mut self, more: &[u8]) -> Result<(), FieldError> {
+        let end = self.len.saturating_add(more.len());
+        let room = self.bytes.get_mut(self.len..end).ok_or(FieldError::TooLong)?;
+        room.copy_from_slice(more);
+        self.len = end;
+        Ok(())
+    }
+
+    fn expose(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// A group's key, put together of its values; one alone is the key.
+    #[inline]
+    fn collect<'a>(
+        &'a mut self,
+        group_by: &[usize],
+        texts: &'a [Self],
+    ) -> Result<&'a [u8], FieldError> {
+        if let [field] = group_by {
+            return Ok(texts.get(*field).map(Self::expose).unwrap_or_default());
+        }
+        self.forget();
         for (index, text) in group_by.iter().filter_map(|field| texts.get(*field)).enumerate() {
             if index > 0 {
-                self.0.push(GroupKey::SEPARATOR);
+                self.append(&[GroupKey::SEPARATOR])?;
             }
-            self.0.extend_from_slice(text.expose());
+            self.append(text.expose())?;
         }
-        self.0.expose()
+        Ok(self.expose())
     }
 }
 

@@ -21,7 +21,44 @@ impl Decimal {
     /// them, an optional exponent (the numbers of RFC 8259 §6, and `+1`, `.5`,
     /// `5.` and `007`, which CSV files have). `None` for anything else, for
     /// more than 18 digits before the point, and for more than 36 in all.
+    #[inline]
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        Self::parse_short(text).or_else(|| Self::parse_any(text))
+    }
+
+    /// Reads what nearly all numbers are, as [`parse_any`](Self::parse_any)
+    /// would: digits, few enough for a machine word, with or without a minus
+    /// sign and a point. `None` for anything else.
+    #[inline]
+    fn parse_short(text: &[u8]) -> Option<Self> {
+        let (negative, text) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        if text.len() > SHORT {
+            return None;
+        }
+        let (mut value, mut point) = (0_u64, None);
+        for (at, byte) in text.iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            } else if *byte == b'.' && point.is_none() {
+                point = Some(at);
+            } else {
+                return None;
+            }
+        }
+        let (digits, fraction) = match point {
+            Some(at) => (text.len().checked_sub(1)?, text.len().checked_sub(at)?.checked_sub(1)?),
+            None => (text.len(), 0),
+        };
+        let unit = UNITS.get(fraction).filter(|_| digits > 0)?;
+        let value = i128::from(value).wrapping_mul(i128::from(*unit));
+        Some(Self(if negative { value.wrapping_neg() } else { value }))
+    }
+
+    fn parse_any(text: &[u8]) -> Option<Self> {
         let (negative, text) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -141,6 +178,15 @@ fn divide(value: i128, by: i128) -> i128 {
 
 /// Digits behind the point that are kept.
 const FRACTION_DIGITS: i32 = 9;
+
+/// Bytes of a number that [`Decimal::parse_short`] reads: so many digits are
+/// below 2^64, and below [`LIMIT`] without a point.
+const SHORT: usize = 18;
+
+/// What a number without its point counts, by the digits behind the point: in
+/// billionths.
+const UNITS: [u32; 10] =
+    [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
 
 /// One, in billionths.
 const ONE: i128 = 1_000_000_000;

@@ -3,13 +3,13 @@
 //! The keys are plaintext, and what is known of a group of one is that record's
 //! values: both are erased on drop, and stay where they are in memory until then.
 
-use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use strongroom_envelope::SecretBuf;
 use zeroize::Zeroize;
 
 use super::decimal::Decimal;
+use super::index::Index;
 use crate::shape::FieldError;
 
 /// Whom a record is about, where one may have several: a keyed hash.
@@ -17,7 +17,6 @@ pub(in crate::operation) type Member = [u8; 16];
 
 /// Group-by values: UTF-8, joined by [`GroupKey::SEPARATOR`], which UTF-8 does
 /// not have.
-#[derive(Default)]
 pub(super) struct GroupKey(SecretBuf);
 
 impl GroupKey {
@@ -29,35 +28,14 @@ impl GroupKey {
         Self(copy)
     }
 
+    /// All of it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.expose()
+    }
+
     /// The values; for no fields at all, one that is empty.
     pub(super) fn values(&self) -> impl Iterator<Item = &[u8]> {
         self.0.expose().split(|byte| *byte == Self::SEPARATOR)
-    }
-}
-
-impl Borrow<[u8]> for GroupKey {
-    fn borrow(&self) -> &[u8] {
-        self.0.expose()
-    }
-}
-
-impl PartialEq for GroupKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.expose() == other.0.expose()
-    }
-}
-
-impl Eq for GroupKey {}
-
-impl PartialOrd for GroupKey {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for GroupKey {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.expose().cmp(other.0.expose())
     }
 }
 
@@ -65,43 +43,54 @@ impl Ord for GroupKey {
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) count: u64,
+    /// Of no meaning while there are none, as are `min` and `max`.
     pub(super) sum: Decimal,
-    /// Zero while there are none, as is `max`.
     pub(super) min: Decimal,
     pub(super) max: Decimal,
 }
 
 impl Tally {
     /// Adds a number.
+    #[inline]
     pub(super) fn add(&mut self, number: Decimal) {
-        self.merge(&Self { count: 1, sum: number, min: number, max: number });
+        self.put(1, number, number, number);
     }
 
     /// Adds those of another.
+    #[inline]
     pub(super) fn merge(&mut self, other: &Self) {
-        if other.count == 0 {
-            return;
+        if other.count > 0 {
+            self.put(other.count, other.sum, other.min, other.max);
         }
-        let first = self.count == 0;
-        self.min = if first { other.min } else { self.min.min(other.min) };
-        self.max = if first { other.max } else { self.max.max(other.max) };
-        self.sum = self.sum.plus(other.sum);
-        self.count = self.count.saturating_add(other.count);
     }
 
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        let Self { count, sum, min, max } = self;
-        count.zeroize();
-        sum.zeroize();
-        min.zeroize();
-        max.zeroize();
+    #[inline]
+    fn put(&mut self, count: u64, sum: Decimal, min: Decimal, max: Decimal) {
+        if self.count == 0 {
+            (self.count, self.sum, self.min, self.max) = (count, sum, min, max);
+            return;
+        }
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        self.sum = self.sum.plus(sum);
+        self.count = self.count.saturating_add(count);
+    }
+
+    /// Has none from here on. What it had is overwritten by the next, or erased
+    /// on drop.
+    #[inline]
+    pub(super) const fn forget(&mut self) {
+        self.count = 0;
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.clear();
+        let Self { count, sum, min, max } = self;
+        count.zeroize();
+        sum.zeroize();
+        min.zeroize();
+        max.zeroize();
     }
 }
 
@@ -195,18 +184,33 @@ impl Group {
 
 /// The groups by their keys.
 pub(super) struct Groups {
-    groups: BTreeMap<GroupKey, Box<Group>>,
+    /// In the order in which they were opened.
+    #[expect(clippy::vec_box, reason = "a group that is moved would leave a copy behind")]
+    groups: Vec<Box<Entry>>,
+    index: Index,
     most: usize,
     fields: usize,
     /// Members to be told apart in each.
     enough: u64,
+    /// The number of the record at hand.
+    pub(super) record: u64,
+    /// Bytes of memory of the groups, without the index.
     memory: usize,
+}
+
+/// A group and what it is found by.
+struct Entry {
+    key: GroupKey,
+    /// The number of the record that opened it, from 1.
+    record: u64,
+    group: Group,
 }
 
 impl Groups {
     /// No groups yet, and never more than `most`.
-    pub(super) const fn new(most: usize, fields: usize, enough: u64) -> Self {
-        Self { groups: BTreeMap::new(), most, fields, enough, memory: 0 }
+    pub(super) fn new(most: usize, fields: usize, enough: u64) -> Self {
+        let (groups, index) = (Vec::new(), Index::new());
+        Self { groups, index, most, fields, enough, record: 0, memory: 0 }
     }
 
     /// Adds a record to the group of this key.
@@ -216,24 +220,67 @@ impl Groups {
         record: &[Tally],
         member: Option<&Member>,
     ) -> Result<(), FieldError> {
-        let (enough, full) = (self.enough, self.groups.len() >= self.most);
-        let group = match self.groups.get_mut(key) {
-            Some(group) => group,
-            None if full => return Err(FieldError::TooMany),
-            None => self.open(key),
-        };
-        let taken = group.add(record, member, enough);
+        let enough = self.enough;
+        let taken = self.get_or_open(key)?.add(record, member, enough);
         self.memory = self.memory.saturating_add(taken);
         Ok(())
     }
 
-    /// Makes a group, of no records yet.
-    pub(super) fn open(&mut self, key: &[u8]) -> &mut Group {
+    /// The group of this key; a new one, where there may be one more.
+    pub(super) fn get_or_open(&mut self, key: &[u8]) -> Result<&mut Group, FieldError> {
+        let hash = self.index.hash(key);
+        let is_it = |at: usize| self.groups.get(at).is_some_and(|entry| entry.key.bytes() == key);
+        let at = match self.index.find(hash, is_it) {
+            Some(at) => at,
+            None if self.groups.len() >= self.most => return Err(FieldError::TooMany),
+            None => self.open(hash, key),
+        };
+        // It is there: the index holds places of groups, and groups only come.
+        let entry = self.groups.get_mut(at).ok_or(FieldError::TooMany)?;
+        Ok(&mut entry.group)
+    }
+
+    fn open(&mut self, hash: u64, key: &[u8]) -> usize {
         let numbers = size_of::<Numbers>().saturating_mul(self.fields);
         let memory = GROUP_MEMORY.saturating_add(key.len()).saturating_add(numbers);
         self.memory = self.memory.saturating_add(memory);
-        let group = Box::new(self.empty());
-        self.groups.entry(GroupKey::new(key)).or_insert(group)
+        let at = self.groups.len();
+        let (key, group) = (GroupKey::new(key), self.empty());
+        self.groups.push(Box::new(Entry { key, record: self.record, group }));
+        self.index.insert(hash, at);
+        at
+    }
+
+    /// Adds the groups of another one that has the same fields. Those for which
+    /// there is no room are lost, and an error.
+    pub(super) fn merge(&mut self, other: &Self) -> Result<(), FieldError> {
+        let enough = self.enough;
+        let mut result = Ok(());
+        for entry in &other.groups {
+            match self.get_or_open(entry.key.bytes()) {
+                Ok(group) => group.merge(&entry.group, enough),
+                Err(error) => result = Err(error),
+            }
+        }
+        self.memory = self.memory.saturating_add(other.memory);
+        result
+    }
+
+    /// How many there may be.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The keys of all but the first `count`, with the numbers of the records
+    /// that opened them.
+    pub(super) fn opened_since(&self, count: usize) -> impl Iterator<Item = (u64, &[u8])> {
+        let opened = self.groups.get(count..).unwrap_or_default();
+        opened.iter().map(|entry| (entry.record, entry.key.bytes()))
     }
 
     /// A group of its own.
@@ -243,20 +290,21 @@ impl Groups {
 
     /// Bytes of memory that they have, about.
     pub(super) const fn memory(&self) -> usize {
-        self.memory
+        self.memory.saturating_add(self.index.memory())
     }
 
     /// All groups, in the order of their keys' values.
     pub(super) fn sorted(&self) -> Vec<(&GroupKey, &Group)> {
-        let mut groups: Vec<_> = self.groups.iter().map(|(key, group)| (key, &**group)).collect();
+        let mut groups: Vec<_> =
+            self.groups.iter().map(|entry| (&entry.key, &entry.group)).collect();
         // The separator is above every letter: `a, x` would stand behind `ab, x`.
         groups.sort_by(|(a, _), (b, _)| a.values().cmp(b.values()));
         groups
     }
 }
 
-/// Bytes of memory of a group beside its key and its numbers: its key's and its
-/// own place in the map, their heads, and three blocks of the heap.
+/// Bytes of memory of a group beside its key, its numbers and its place in the
+/// index: its place in the list, its head, and three blocks of the heap.
 const GROUP_MEMORY: usize = 240;
 
 /// Bytes of memory of a set's first member, which comes with a node for eleven.

@@ -41,15 +41,10 @@ pub(super) struct Role {
     pub(super) number: Option<usize>,
     /// Its values have to be numbers.
     pub(super) is_numeric: bool,
+    /// A record may have only one value of it.
+    pub(super) is_single: bool,
     /// What its value must be.
     pub(super) tests: Vec<Check>,
-}
-
-impl Role {
-    /// Whether a record may have only one value of it.
-    pub(super) fn is_single(&self) -> bool {
-        self.groups || self.person || !self.tests.is_empty()
-    }
 }
 
 /// A [`Test`] with its bound read. A bound that is no number is never kept:
@@ -134,6 +129,7 @@ impl Plan {
         }
         for role in &mut roles {
             let bound = |test: &Check| matches!(test, Check::AtLeast(_) | Check::Below(_));
+            role.is_single = role.groups || role.person || !role.tests.is_empty();
             role.is_numeric = role.number.is_some() || role.tests.iter().any(bound);
         }
         Self {

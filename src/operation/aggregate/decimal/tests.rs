@@ -169,6 +169,19 @@ proptest! {
     }
 
     #[test]
+    fn a_short_number_is_read_as_any_is(text in "-?[0-9]{0,10}[.]?[0-9]{0,10}|[-+0-9.eE]{0,20}") {
+        let short = Decimal::parse_short(text.as_bytes());
+        prop_assert!(short.is_none() || short == Decimal::parse_any(text.as_bytes()), "{text}");
+        let plain = text.trim_start_matches('-');
+        let digits = plain.bytes().filter(u8::is_ascii_digit).count();
+        let point = plain.split_once('.').map_or(0, |(_, behind)| behind.len());
+        let usual = plain.len() <= SHORT && point <= 9;
+        if usual && digits + plain.matches('.').count() == plain.len() && digits > 0 {
+            prop_assert!(short.is_some() || text.starts_with("--") || plain.matches('.').count() > 1, "{text}");
+        }
+    }
+
+    #[test]
     fn no_text_panics(text in "[-+0-9.eE]{0,60}|.{0,20}") {
         let _ = Decimal::parse(text.as_bytes());
     }
