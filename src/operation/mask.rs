@@ -81,13 +81,18 @@ fn first6last4(value: &str, out: &mut SecretBuf) {
 }
 
 fn has_chars(value: &str, count: usize) -> bool {
-    // A character has at most four bytes.
-    value.len() >= count.saturating_mul(4) || value.chars().nth(count.saturating_sub(1)).is_some()
+    // A character has at most four bytes, and an ASCII character has one.
+    value.len() >= count.saturating_mul(4)
+        || value.as_bytes().get(..count).is_some_and(<[u8]>::is_ascii)
+        || value.chars().nth(count.saturating_sub(1)).is_some()
 }
 
 fn last_four(value: &str) -> &str {
-    let start = value.char_indices().rev().nth(3);
-    start.and_then(|(at, _)| value.get(at..)).unwrap_or_default()
+    let start = match value.as_bytes().last_chunk::<4>() {
+        Some(last) if last.is_ascii() => value.len().checked_sub(4),
+        _ => value.char_indices().rev().nth(3).map(|(at, _)| at),
+    };
+    start.and_then(|at| value.get(at..)).unwrap_or_default()
 }
 
 fn initials(value: &str, out: &mut SecretBuf) {
@@ -100,16 +105,20 @@ fn initials(value: &str, out: &mut SecretBuf) {
 
 fn email(value: &str, out: &mut SecretBuf) {
     out.extend_from_slice(NOTHING);
-    // Whatever else stands behind an @ may be more than a domain.
-    let in_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
-    if let Some((local, domain)) = value.split_once('@')
-        && !local.is_empty()
-        && !domain.is_empty()
-        && domain.chars().all(in_domain)
-    {
+    let Some(at) = value.bytes().position(|b| b == b'@').filter(|at| *at > 0) else { return };
+    let domain = value.get(at.saturating_add(1)..).unwrap_or_default();
+    if !domain.is_empty() && is_domain(domain) {
         out.push(b'@');
         out.extend_from_slice(domain.as_bytes());
     }
+}
+
+/// Whether there is nothing but letters, digits, dots and hyphens: whatever else
+/// stands behind an @ may be more than a domain.
+fn is_domain(text: &str) -> bool {
+    let ascii = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let any = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    text.bytes().all(ascii) || text.chars().all(any)
 }
 
 /// The year of a date written as `YYYY-…` or `YYYYMMDD` (RFC 3339, ISO 8601).

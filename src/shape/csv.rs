@@ -294,20 +294,11 @@ fn unescape(inner: &[u8], out: &mut SecretBuf) {
     out.extend_from_slice(rest);
 }
 
-/// Whether a value can stand as a field without quotes.
-#[inline]
-fn is_plain(value: &[u8]) -> bool {
-    // By eights, without a way out in the middle: most values are short.
-    let (eights, rest) = value.as_chunks::<8>();
-    let any = |bytes: &[u8]| bytes.iter().fold(false, |any, byte| any | marks::is_mark(*byte));
-    !any(rest) && !eights.iter().any(|eight| any(eight))
-}
-
 /// Puts what stands in `out` from `start` on in quotes where a field needs them.
 #[inline]
 pub(super) fn quote_from(out: &mut SecretBuf, start: usize, room: &mut SecretBuf) {
     let value = out.expose().get(start..).unwrap_or_default();
-    if is_plain(value) {
+    if !marks::is_marked(value) {
         return;
     }
     room.clear();
@@ -318,10 +309,10 @@ pub(super) fn quote_from(out: &mut SecretBuf, start: usize, room: &mut SecretBuf
 
 /// Appends a value as a field, in quotes where it needs them.
 pub(crate) fn escape(value: &[u8], out: &mut SecretBuf) {
-    if is_plain(value) {
-        out.extend_from_slice(value);
-    } else {
+    if marks::is_marked(value) {
         quote(value, out);
+    } else {
+        out.extend_from_slice(value);
     }
 }
 

@@ -310,3 +310,6 @@ impl<'a> OutputRow<'a> {
 
 /// Most columns of a file.
 const MAX_COLUMNS: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -50,11 +50,43 @@ pub(super) const fn is_mark(byte: u8) -> bool {
     (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r')
 }
 
+/// Whether there is such a byte in a value, which is short most often.
+#[inline]
+pub(super) fn is_marked(value: &[u8]) -> bool {
+    let (eights, _) = value.as_chunks();
+    match value.last_chunk() {
+        // The last eight overlap those before.
+        Some(last) => eights.iter().any(any_of_eight) || any_of_eight(last),
+        None => value.iter().any(|byte| is_mark(*byte)),
+    }
+}
+
+/// All eight at once: of a byte without its highest bit, `(byte ^ mark) + 0x7f`
+/// has that bit unless byte and mark are equal, and no sum runs over into the
+/// next byte.
+#[inline]
+const fn any_of_eight(eight: &[u8; 8]) -> bool {
+    let bytes = u64::from_le_bytes(*eight);
+    let low = bytes & LOW;
+    let other = (low ^ COMMA).wrapping_add(LOW)
+        & (low ^ QUOTE).wrapping_add(LOW)
+        & (low ^ LINE_FEED).wrapping_add(LOW)
+        & (low ^ CARRIAGE_RETURN).wrapping_add(LOW);
+    (other | bytes | LOW) != u64::MAX
+}
+
 #[inline]
 fn of_block(block: &[u8; 64]) -> u64 {
-    let found = block.map(|byte| u8::from(is_mark(byte)));
-    let (eights, _) = found.as_chunks::<8>();
-    eights.iter().rev().fold(0, |bits, eight| (bits << 8) | packed(*eight))
+    let mut found = [0; 64];
+    for (found, byte) in found.iter_mut().zip(block) {
+        *found = u8::from(is_mark(*byte));
+    }
+    let (eights, _) = found.as_chunks();
+    let mut bits = 0;
+    for eight in eights.iter().rev() {
+        bits = (bits << 8) | packed(*eight);
+    }
+    bits
 }
 
 /// Eight bytes of 0 or 1 as the eight lowest bits: the multiplication brings the
@@ -69,6 +101,13 @@ const fn packed(eight: [u8; 8]) -> u64 {
 fn of_tail(tail: &[u8]) -> u64 {
     tail.iter().rev().fold(0, |bits, byte| (bits << 1) | u64::from(is_mark(*byte)))
 }
+
+/// A byte, eight times.
+const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
+const COMMA: u64 = u64::from_le_bytes([b','; 8]);
+const QUOTE: u64 = u64::from_le_bytes([b'"'; 8]);
+const LINE_FEED: u64 = u64::from_le_bytes([b'\n'; 8]);
+const CARRIAGE_RETURN: u64 = u64::from_le_bytes([b'\r'; 8]);
 
 #[cfg(test)]
 mod tests;

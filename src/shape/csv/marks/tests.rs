@@ -23,4 +23,17 @@ proptest! {
         let plainly: Vec<usize> = (at..input.len()).filter(|i| b",\"\n\r".contains(&input[*i])).collect();
         prop_assert_eq!(marks(&input, at), plainly);
     }
+
+    #[test]
+    fn a_value_with_a_mark_anywhere_is_known(
+        value in prop::collection::vec(
+            any::<u8>().prop_filter("a mark", |b| !is_mark(*b)), 0..40),
+        mark in prop::sample::select(vec![b',', b'"', b'\n', b'\r']),
+        at in any::<prop::sample::Index>(),
+    ) {
+        prop_assert!(!is_marked(&value));
+        let mut value = value;
+        value.insert(at.index(value.len() + 1), mark);
+        prop_assert!(is_marked(&value));
+    }
 }
