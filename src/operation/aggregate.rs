@@ -131,7 +131,7 @@ impl Aggregator {
 
     /// Bytes of memory that the groups have, about.
     #[must_use]
-    pub const fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.groups.memory()
     }
 

@@ -289,7 +289,7 @@ impl Groups {
     }
 
     /// Bytes of memory that they have, about.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.memory.saturating_add(self.index.memory())
     }
 

@@ -1,32 +1,35 @@
 //! Where a group is, by its key: for [`super::groups`].
 //!
-//! A table of places with open addressing. Its hash is keyed anew for each
-//! request (SipHash, as the standard library uses it against flooding), so that
-//! whoever writes the data cannot choose keys that collide. It has no order that
-//! anything could depend on: it says where something is and is never gone
-//! through. What it holds are keyed hashes and places, which say nothing when the
-//! hash key is gone.
+//! A table of places with open addressing. Its hash has a random key of its own
+//! (SipHash, as the standard library uses it against flooding), so that whoever
+//! writes the data cannot choose keys that collide. It has no order that anything
+//! could depend on: it says where something is and is never gone through. The
+//! hashes are of plaintext, and erased like it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+
+use zeroize::{DefaultIsZeroes, Zeroizing};
 
 /// Finds places by hashes.
 pub(super) struct Index {
     hash: RandomState,
     /// A power of two of them, at least half of them free; or none yet.
-    slots: Vec<Slot>,
+    slots: Zeroizing<Vec<Slot>>,
     used: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Slot {
     hash: u64,
     /// The place and one; zero for a free slot.
     place: usize,
 }
 
+impl DefaultIsZeroes for Slot {}
+
 impl Index {
     pub(super) fn new() -> Self {
-        Self { hash: RandomState::new(), slots: Vec::new(), used: 0 }
+        Self { hash: RandomState::new(), slots: Zeroizing::default(), used: 0 }
     }
 
     /// The hash of a key.
@@ -55,15 +58,15 @@ impl Index {
     pub(super) fn insert(&mut self, hash: u64, place: usize) {
         if self.used.saturating_mul(2) >= self.slots.len() {
             let len = self.slots.len().saturating_mul(2).max(FIRST);
-            let old = std::mem::replace(&mut self.slots, vec![FREE; len]);
-            old.into_iter().filter(|slot| slot.place != 0).for_each(|slot| self.put(slot));
+            let old = std::mem::replace(&mut self.slots, vec![Slot::default(); len].into());
+            old.iter().filter(|slot| slot.place != 0).for_each(|slot| self.put(*slot));
         }
         self.put(Slot { hash, place: place.saturating_add(1) });
         self.used = self.used.saturating_add(1);
     }
 
     /// Bytes of memory that it has.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.slots.len().saturating_mul(size_of::<Slot>())
     }
 
@@ -92,8 +95,6 @@ impl Index {
         self.slots.len().wrapping_sub(1)
     }
 }
-
-const FREE: Slot = Slot { hash: 0, place: 0 };
 
 /// Slots of the smallest table.
 const FIRST: usize = 16;

@@ -98,7 +98,7 @@ impl Lane {
     }
 
     /// Bytes of memory that the groups have, about.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.aggregator.memory()
     }
 }

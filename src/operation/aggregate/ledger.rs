@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     /// Bytes of memory that the groups have, about.
-    pub(super) const fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         self.groups.memory()
     }
 
