@@ -49,13 +49,14 @@ pub fn criterion() -> Criterion<ThreadTime> {
     criterion.measurement_time(Duration::from_secs(2)).configure_from_args()
 }
 
-/// Something of ours and the reference for it, each once.
+/// Something of ours and the reference for it. Each call does its work once and
+/// says how long that took, without what it needed to prepare: see [`timed`].
 pub struct Pair<'a> {
     pub name: &'a str,
     /// What both put through, in bytes; zero for what has no rate.
     pub bytes: usize,
-    pub ours: &'a mut dyn FnMut(),
-    pub reference: &'a mut dyn FnMut(),
+    pub ours: &'a mut dyn FnMut() -> Duration,
+    pub reference: &'a mut dyn FnMut() -> Duration,
 }
 
 /// Has criterion report both, and the median of the ratios of their times, taken
@@ -68,14 +69,14 @@ pub fn compare(group: &mut BenchmarkGroup<'_, ThreadTime>, pair: Pair<'_>) {
     let ratios = RefCell::new(Vec::new());
     group.bench_function(format!("{name}/ours"), |bencher| {
         bencher.iter_custom(|rounds| {
-            let of_reference = time(rounds, &mut *reference);
-            let of_ours = time(rounds, &mut *ours);
+            let of_reference: Duration = (0..rounds).map(|_| reference()).sum();
+            let of_ours: Duration = (0..rounds).map(|_| ours()).sum();
             ratios.borrow_mut().push(of_reference.as_secs_f64() / of_ours.as_secs_f64());
             of_ours
         });
     });
     group.bench_function(format!("{name}/reference"), |bencher| {
-        bencher.iter_custom(|rounds| time(rounds, &mut *reference));
+        bencher.iter_custom(|rounds| (0..rounds).map(|_| reference()).sum());
     });
     let mut ratios = ratios.into_inner();
     ratios.sort_by(f64::total_cmp);
@@ -84,11 +85,10 @@ pub fn compare(group: &mut BenchmarkGroup<'_, ThreadTime>, pair: Pair<'_>) {
     }
 }
 
-fn time(rounds: u64, work: &mut dyn FnMut()) -> Duration {
+/// How long `work` takes.
+pub fn timed(work: impl FnOnce()) -> Duration {
     let start = now();
-    for _ in 0..rounds {
-        work();
-    }
+    work();
     now() - start
 }
 
