@@ -38,6 +38,7 @@ use figures::Row;
 use house::{Effort, House, raise_descriptors};
 use progress::Steps;
 use report::Report;
+use small::Load;
 use stand::Kind;
 
 /// What `bench` takes.
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ROW", value_enum, value_delimiter = ',')]
     only: Vec<Name>,
 
-    /// Of the rows reencrypt and mask, only the cases whose name has this in it, such as CSV
+    /// Of the rows reencrypt and mask, only the cases whose name ends with this, such as CSV
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
 
@@ -162,7 +163,7 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), CliError> {
 struct Bench {
     effort: Effort,
     tcp: bool,
-    /// In the names of the cases that are measured.
+    /// How the names of the cases that are measured end.
     case: String,
     /// Most connections of the rows with many.
     most: usize,
@@ -188,8 +189,7 @@ impl Bench {
         match name {
             Name::Reencrypt => self.bulk(&house, bulk::REENCRYPT).await,
             Name::Mask => self.bulk(&house, bulk::MASK).await,
-            Name::Latency => small::latency(&house, effort).await,
-            Name::Rate => small::rate(&house, effort, row, "64 connections", 64).await,
+            Name::Latency | Name::Rate => self.small(&house, name).await,
             Name::Connections => self.connections(&house, row).await,
             Name::OpenLoop => open::measure(&house, effort, &self.steps).await,
             Name::Client => client::measure(&house, effort).await,
@@ -197,11 +197,24 @@ impl Bench {
         }
     }
 
-    async fn bulk(&self, house: &House, cases: [Case<'static>; 2]) -> Result<Vec<Row>, CliError> {
+    async fn bulk(&self, house: &House, cases: [Case<'static>; 3]) -> Result<Vec<Row>, CliError> {
         let mut rows = Vec::new();
-        for case in cases.into_iter().filter(|case| case.name.contains(&self.case)) {
+        for case in cases.into_iter().filter(|case| case.name.ends_with(&self.case)) {
             self.steps.next(&format!("{}, {}", case.row, case.name));
             rows.extend(bulk::measure(house, &self.effort, &case, 1).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn small(&self, house: &House, name: Name) -> Result<Vec<Row>, CliError> {
+        let connections = if name == Name::Latency { 1 } else { 64 };
+        let mut rows = Vec::new();
+        for (case, receipt) in [("1 KiB", true), ("1 KiB, no receipt", false)] {
+            let load = Load { row: name.text(), case, connections, receipt };
+            rows.extend(match name {
+                Name::Latency => small::latency(house, &self.effort, &load).await?,
+                _ => small::rate(house, &self.effort, &load).await?,
+            });
         }
         Ok(rows)
     }
@@ -212,7 +225,8 @@ impl Bench {
             if connections <= self.most.min(self.effort.connections) {
                 let case = format!("{connections} at once");
                 self.steps.next(&format!("{row}, {case}"));
-                rows.extend(small::rate(house, &self.effort, row, &case, connections).await?);
+                let load = Load { row, case: &case, connections, receipt: true };
+                rows.extend(small::rate(house, &self.effort, &load).await?);
             }
         }
         Ok(rows)
@@ -224,9 +238,9 @@ impl Bench {
             let house = House::build(self.tcp, Some(workers)).await?;
             let name = format!("{workers} worker threads");
             self.steps.next(&format!("{row}, {name}"));
-            rows.extend(small::rate(&house, &self.effort, row, &name, 64).await?);
-            let [case, _] = bulk::REENCRYPT;
-            let case = Case { row, name: &name, ..case };
+            let load = Load { row, case: &name, connections: 64, receipt: true };
+            rows.extend(small::rate(&house, &self.effort, &load).await?);
+            let case = Case { row, name: &name, ..bulk::LONG_FRAMES };
             rows.extend(bulk::measure(&house, &self.effort, &case, workers).await?);
         }
         Ok(rows)

@@ -16,10 +16,10 @@ fn every_row_has_finite_figures_and_a_ratio_to_the_echo() {
     assert_eq!((code, &json["transport"]), (0, &"unix".into()), "{json}");
     let rows = json["rows"].as_array().unwrap();
     let names = [
-        ("reencrypt", 4),
-        ("mask", 4),
-        ("latency", 4),
-        ("rate", 2),
+        ("reencrypt", 6),
+        ("mask", 6),
+        ("latency", 8),
+        ("rate", 4),
         ("connections", 4),
         ("idle", 2),
         ("workers", 4),
@@ -47,7 +47,9 @@ fn a_table_over_tcp_has_the_rows_that_were_asked_for_and_no_others() {
     let output = run(LITTLE.iter().chain(&["--tcp", "--only", "latency,mask", "--case=CSV"]));
     assert!(output.status.success(), "{}", stderr(&output));
     let shown = String::from_utf8(output.stdout).unwrap();
-    for part in ["latency, 1 KiB", "mask, CSV", "raw echo", "p99.9 (µs)"] {
+    for part in
+        ["latency, 1 KiB", "latency, 1 KiB, no receipt", "mask, CSV", "raw echo", "p99.9 (µs)"]
+    {
         assert!(shown.contains(part), "{shown}");
     }
     for part in ["mask, NDJSON", "reencrypt", "open-loop"] {

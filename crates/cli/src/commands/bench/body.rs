@@ -36,6 +36,8 @@ pub(super) struct Shape {
     pub(super) frame: usize,
     /// Bytes in a DATA frame.
     pub(super) data: usize,
+    /// Whether the caller wants a receipt.
+    pub(super) receipt: bool,
 }
 
 impl Keys {
@@ -69,7 +71,7 @@ impl Keys {
         mut take: impl FnMut(&mut Vec<u8>) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
         let mut framer = Framer { len: shape.data, body: 0 };
-        put(FrameKind::Request, &run(job), sent)?;
+        put(FrameKind::Request, &run(job, shape.receipt), sent)?;
         self.seal(shape, |message, last| {
             framer.pass(message, last, sent)?;
             take(sent)
@@ -110,8 +112,8 @@ impl Keys {
     }
 }
 
-fn run(job: &str) -> Request {
-    let run = Run { job: job.to_owned(), ..Run::default() };
+fn run(job: &str, receipt: bool) -> Request {
+    let run = Run { job: job.to_owned(), no_receipt: !receipt, ..Run::default() };
     // Encoded once and sent many times: the service keeps no ids.
     Request { id: RequestId(*b"strongroom bench"), deadline_ms: None, call: Call::Run(run) }
 }

@@ -20,37 +20,47 @@ pub(super) struct Case<'a> {
     pub(super) content: Content,
     /// Bytes in a frame of the message.
     pub(super) frame: usize,
+    pub(super) receipt: bool,
 }
 
 /// Re-encryption, of long and of short frames.
-pub(super) const REENCRYPT: [Case<'static>; 2] = [
-    Case {
-        row: "reencrypt",
-        name: "frames of 64 KiB",
-        job: "reencrypt",
-        content: Content::Csv,
-        frame: 64 << 10,
-    },
-    Case {
-        row: "reencrypt",
-        name: "frames of 4 KiB",
-        job: "reencrypt",
-        content: Content::Csv,
-        frame: 4 << 10,
-    },
+pub(super) const REENCRYPT: [Case<'static>; 3] = [
+    LONG_FRAMES,
+    Case { name: "frames of 64 KiB, no receipt", receipt: false, ..LONG_FRAMES },
+    Case { name: "frames of 4 KiB", frame: 4 << 10, ..LONG_FRAMES },
 ];
 
 /// Masking, of each shape.
-pub(super) const MASK: [Case<'static>; 2] = [
-    Case { row: "mask", name: "CSV", job: "mask-csv", content: Content::Csv, frame: 64 << 10 },
-    Case {
-        row: "mask",
-        name: "NDJSON",
-        job: "mask-ndjson",
-        content: Content::Ndjson,
-        frame: 64 << 10,
-    },
+pub(super) const MASK: [Case<'static>; 3] = [
+    CSV,
+    Case { name: "CSV, no receipt", receipt: false, ..CSV },
+    Case { name: "NDJSON", job: "mask-ndjson", content: Content::Ndjson, ..CSV },
 ];
+
+/// What large requests are mostly like.
+pub(super) const LONG_FRAMES: Case<'static> = Case {
+    row: "reencrypt",
+    name: "frames of 64 KiB",
+    job: "reencrypt",
+    content: Content::Csv,
+    frame: 64 << 10,
+    receipt: true,
+};
+
+const CSV: Case<'static> = Case { row: "mask", name: "CSV", job: "mask-csv", ..LONG_FRAMES };
+
+impl Case<'_> {
+    /// How its message is made.
+    pub(super) fn shape(&self, effort: &Effort) -> Shape {
+        Shape {
+            content: self.content,
+            len: effort.size,
+            frame: self.frame,
+            data: effort.write,
+            receipt: self.receipt,
+        }
+    }
+}
 
 /// What a run took.
 pub(super) struct Took {
@@ -66,8 +76,7 @@ pub(super) async fn measure(
     case: &Case<'_>,
     streams: usize,
 ) -> Result<Vec<Row>, CliError> {
-    let shape =
-        Shape { content: case.content, len: effort.size, frame: case.frame, data: effort.write };
+    let shape = case.shape(effort);
     let request = Arc::new(house.keys.request(case.job, shape)?);
     let gigabytes = float(count(request.len())) * float(count(streams)) / 1e9;
     let (mut rates, mut costs) = (Vec::new(), Vec::new());

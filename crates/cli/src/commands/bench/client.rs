@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_client::{Client, Job};
 
-use super::body::{Shape, count};
+use super::body::count;
 use super::bulk::{self, Case};
 use super::figures::{Latencies, PERCENTILES, Row, float};
 use super::house::{Effort, House};
@@ -15,15 +15,13 @@ use crate::error::CliError;
 
 /// A large request, and small ones on one connection.
 pub(super) async fn measure(house: &House, effort: &Effort) -> Result<Vec<Row>, CliError> {
-    let [case, _] = bulk::REENCRYPT;
-    let mut rows = large(house, effort, &case).await?;
+    let mut rows = large(house, effort, &bulk::LONG_FRAMES).await?;
     rows.extend(latency(house, effort).await?);
     Ok(rows)
 }
 
 async fn large(house: &House, effort: &Effort, case: &Case<'_>) -> Result<Vec<Row>, CliError> {
-    let shape =
-        Shape { content: case.content, len: effort.size, frame: case.frame, data: effort.write };
+    let shape = case.shape(effort);
     let request = std::sync::Arc::new(house.keys.request(case.job, shape)?);
     let message = house.keys.message(shape)?;
     let gigabytes = float(count(message.len())) / 1e9;
@@ -42,7 +40,7 @@ async fn large(house: &House, effort: &Effort, case: &Case<'_>) -> Result<Vec<Ro
 }
 
 async fn latency(house: &House, effort: &Effort) -> Result<Vec<Row>, CliError> {
-    let request = small::request(house)?;
+    let request = small::request(house, true)?;
     let message = house.keys.message(small::SHAPE)?;
     let mut client = Client::connect(&house.service.address).await?;
     let mut echo = vec![Link::connect(&house.echo, SMALL).await?];

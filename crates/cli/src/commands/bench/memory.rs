@@ -23,7 +23,7 @@ pub(super) async fn idle(
 ) -> Result<Vec<Row>, CliError> {
     let house = House::build(tcp, None).await?;
     let connections = connections.min(effort.connections);
-    let request = request(&house)?;
+    let request = request(&house, true)?;
     let ours = grown(&house.service, connections, &request).await?;
     let echo = grown(&house.echo, connections, &request).await?;
     let case = format!("{connections} idle connections");
@@ -61,7 +61,8 @@ pub(super) async fn huge(
     len: u64,
 ) -> Result<Vec<Row>, CliError> {
     let house = House::build(tcp, None).await?;
-    let shape = Shape { content: Content::Csv, len, frame: 64 << 10, data: effort.write };
+    let shape =
+        Shape { content: Content::Csv, len, frame: 64 << 10, data: effort.write, receipt: true };
     let (pieces, made) = mpsc::channel(QUEUED);
     let keys = Arc::clone(&house.keys);
     let making = tokio::task::spawn_blocking(move || make(&keys, job, shape, &pieces));

@@ -26,7 +26,7 @@ pub(super) async fn measure(
     effort: &Effort,
     steps: &Steps,
 ) -> Result<Vec<Row>, CliError> {
-    let (request, time) = (request(house)?, effort.time * LONGER);
+    let (request, time) = (request(house, true)?, effort.time * LONGER);
     let mut ours = connect(&house.service, CONNECTIONS, SMALL).await?;
     let mut echo = connect(&house.echo, CONNECTIONS, SMALL).await?;
     let most = closed(&house.service, &mut ours, &request, time).await?.per_second;

@@ -25,42 +25,50 @@ pub(super) struct Loop {
     kms_calls: Option<f64>,
 }
 
-/// A request of 1 KiB: a CSV to mask.
-pub(super) fn request(house: &House) -> Result<Arc<Vec<u8>>, CliError> {
-    Ok(Arc::new(house.keys.request("mask-csv", SHAPE)?))
+/// How small requests come.
+pub(super) struct Load<'a> {
+    pub(super) row: &'static str,
+    pub(super) case: &'a str,
+    /// At once.
+    pub(super) connections: usize,
+    pub(super) receipt: bool,
 }
 
-/// Latency on one connection.
-pub(super) async fn latency(house: &House, effort: &Effort) -> Result<Vec<Row>, CliError> {
-    let runs = in_turns(house, effort, 1).await?;
+/// A request of 1 KiB: a CSV to mask.
+pub(super) fn request(house: &House, receipt: bool) -> Result<Arc<Vec<u8>>, CliError> {
+    Ok(Arc::new(house.keys.request("mask-csv", Shape { receipt, ..SHAPE })?))
+}
+
+/// Latency.
+pub(super) async fn latency(
+    house: &House,
+    effort: &Effort,
+    load: &Load<'_>,
+) -> Result<Vec<Row>, CliError> {
+    let (runs, name) = (in_turns(house, effort, load).await?, (load.row, load.case));
     let mut rows = Vec::new();
     for (name, permille) in PERCENTILES {
         let runs = runs.iter();
         let runs = runs.map(|(a, b)| (a.latencies.micros(permille), b.latencies.micros(permille)));
-        rows.push(Row::of_runs(("latency", CASE), (name, "µs"), runs.collect()));
+        rows.push(Row::of_runs((load.row, load.case), (name, "µs"), runs.collect()));
     }
-    rows.push(cost(("latency", CASE), &runs));
+    rows.push(cost(name, &runs));
     Ok(rows)
 }
 
-/// Requests per second on so many connections.
+/// Requests per second.
 pub(super) async fn rate(
     house: &House,
     effort: &Effort,
-    row: &'static str,
-    case: &str,
-    connections: usize,
+    load: &Load<'_>,
 ) -> Result<Vec<Row>, CliError> {
-    let runs = in_turns(house, effort, connections).await?;
+    let (runs, name) = (in_turns(house, effort, load).await?, (load.row, load.case));
     let rates = runs.iter().map(|(a, b)| (a.per_second, b.per_second)).collect();
-    let mut rows = vec![
-        Row::of_runs((row, case), ("requests of 1 KiB", "1/s"), rates),
-        cost((row, case), &runs),
-    ];
+    let mut rows = vec![Row::of_runs(name, ("requests of 1 KiB", "1/s"), rates), cost(name, &runs)];
     // Of a service that counts them.
     let calls: Vec<f64> = runs.iter().filter_map(|(a, _)| a.kms_calls).collect();
     if !calls.is_empty() {
-        rows.push(Row::alone((row, case), ("calls to KMS", "1/s"), median(calls)));
+        rows.push(Row::alone(name, ("calls to KMS", "1/s"), median(calls)));
     }
     Ok(rows)
 }
@@ -88,11 +96,11 @@ fn cost(name: (&'static str, &str), runs: &[(Loop, Loop)]) -> Row {
 async fn in_turns(
     house: &House,
     effort: &Effort,
-    connections: usize,
+    load: &Load<'_>,
 ) -> Result<Vec<(Loop, Loop)>, CliError> {
-    let request = request(house)?;
-    let mut service = connect(&house.service, connections, SMALL).await?;
-    let mut echo = connect(&house.echo, connections, SMALL).await?;
+    let request = request(house, load.receipt)?;
+    let mut service = connect(&house.service, load.connections, SMALL).await?;
+    let mut echo = connect(&house.echo, load.connections, SMALL).await?;
     let mut runs = Vec::new();
     for counted in (0..=effort.runs).map(|run| run > 0) {
         let time = if counted { effort.time } else { effort.time / 4 };
@@ -149,7 +157,6 @@ pub(super) async fn closed(
 
 /// Of such a request.
 pub(super) const SHAPE: Shape =
-    Shape { content: Content::Csv, len: 1 << 10, frame: 4 << 10, data: 64 << 10 };
-const CASE: &str = "1 KiB, 1 connection";
+    Shape { content: Content::Csv, len: 1 << 10, frame: 4 << 10, data: 64 << 10, receipt: true };
 /// Counters of calls to KMS.
 const KMS: [&str; 2] = ["kms_decrypt", "kms_generate_data_key"];
