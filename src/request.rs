@@ -104,7 +104,8 @@ async fn run(
     let request_digest = *conn.request_digest();
     let material = material::of(service, &job).await?;
     let limits = &service.manifest().limits;
-    let operation = Operation::new(job.operation(), job.inputs(), material, limits)?;
+    let operation = Operation::new(job.operation(), job.inputs(), material, limits)?
+        .with_helpers(service.helpers());
     let mut flow = Flow::new(service, conn, &job, operation);
     let mut names = Vec::new();
     for input in before {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::error::RequestError;
 use crate::keys::road::Road;
 use crate::keys::{KeyError, Keys};
 use crate::manifest::Manifest;
+use crate::operation::Helpers;
 use crate::receipts::Receipts;
 use crate::request;
 use crate::transport::{Listener, Peer, Stream};
@@ -36,6 +38,7 @@ pub struct Service {
     callers: Callers,
     receipts: Receipts,
     counters: Arc<Counters>,
+    helpers: Helpers,
 }
 
 /// Why the service cannot start.
@@ -80,7 +83,18 @@ impl Service {
         let memory = Budget::new(manifest.limits.max_in_flight_bytes.0);
         let callers = Callers::new(&manifest, &module_id).map_err(BootError::Caller)?;
         let receipts = Receipts::new()?;
-        Ok(Arc::new(Self { manifest, keys, module_id, memory, callers, receipts, counters }))
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let helpers = Helpers::new(processors.saturating_sub(1));
+        Ok(Arc::new(Self {
+            manifest,
+            keys,
+            module_id,
+            memory,
+            callers,
+            receipts,
+            counters,
+            helpers,
+        }))
     }
 
     /// The manifest.
@@ -126,6 +140,12 @@ impl Service {
     /// will work then. Until then, and when it could, never ends.
     pub async fn failure(&self) -> BootError {
         BootError::Keys(self.keys.failure().await)
+    }
+
+    /// The threads that may help requests.
+    #[must_use]
+    pub fn helpers(&self) -> &Helpers {
+        &self.helpers
     }
 
     /// The enclave's id.
