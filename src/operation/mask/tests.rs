@@ -1,6 +1,7 @@
 //! What each rule leaves, of values of every kind.
 
 use super::*;
+use proptest::prelude::*;
 
 fn masked(rule: &MaskRule, kind: Kind, text: &[u8]) -> Result<String, FieldError> {
     let mut new = SecretBuf::new();
@@ -206,5 +207,49 @@ fn keep_and_drop_read_nothing() {
         assert_eq!(mask(&MaskRule::Keep, value, &mut new), Ok(Edit::Keep));
         assert_eq!(mask(&MaskRule::Drop, value, &mut new), Ok(Edit::Drop));
         assert!(new.is_empty());
+    }
+}
+
+/// What `last4` leaves, character by character.
+fn last4_plainly(value: &str) -> String {
+    let chars: Vec<char> = value.chars().collect();
+    let shown = if chars.len() < 8 { &[] } else { &chars[chars.len() - 4..] };
+    format!("****{}", shown.iter().collect::<String>())
+}
+
+/// What `first6last4` leaves, character by character.
+fn first6last4_plainly(value: &str) -> String {
+    let chars: Vec<char> = value.chars().collect();
+    match chars.len() {
+        0..13 => "****".to_owned(),
+        len => {
+            let text = |chars: &[char]| chars.iter().collect::<String>();
+            format!("{}******{}", text(&chars[..6]), text(&chars[len - 4..]))
+        }
+    }
+}
+
+/// What `email` leaves, character by character.
+fn email_plainly(value: &str) -> String {
+    let in_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    match value.split_once('@') {
+        Some((local, domain))
+            if !local.is_empty() && !domain.is_empty() && domain.chars().all(in_domain) =>
+        {
+            format!("***@{domain}")
+        }
+        _ => "***".to_owned(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn ascii_is_masked_as_any_other_text_is(
+        value in "([0-9]{0,20}|[a1é😀]{0,16}|[a@.é -]{0,12}|[a-z]{0,8}@[a-zé0-9.-]{0,9})",
+    ) {
+        let got = |rule| masked(&rule, Kind::Text, value.as_bytes()).unwrap();
+        prop_assert_eq!(got(MaskRule::Last4), last4_plainly(&value));
+        prop_assert_eq!(got(MaskRule::First6Last4), first6last4_plainly(&value));
+        prop_assert_eq!(got(MaskRule::Email), email_plainly(&value));
     }
 }

@@ -44,7 +44,7 @@ impl Visitor for Notes {
 
     fn end(&mut self) -> Result<(), (usize, FieldError)> {
         self.said.push("end".to_owned());
-        let refused = self.said.len() % 7 == 0;
+        let refused = self.said.len().is_multiple_of(7);
         if refused { Err((0, FieldError::TooMany)) } else { Ok(()) }
     }
 }
