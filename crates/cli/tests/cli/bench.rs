@@ -38,6 +38,10 @@ fn every_row_has_finite_figures_and_a_ratio_to_the_echo() {
     }
     let peak = rows.iter().find(|row| row["of"] == "peak resident memory").unwrap();
     assert!(peak["service"].as_f64().unwrap() > 1e6, "{peak}");
+    // Warm requests ask KMS for nothing.
+    let calls = |row: &&Value| row["row"] == "rate" && row["of"] == "calls to KMS";
+    let calls: Vec<&Value> = rows.iter().filter(calls).map(|row| &row["service"]).collect();
+    assert_eq!(calls, [0.0, 0.0]);
     let plot = std::fs::read_to_string(plot).unwrap();
     assert_eq!(plot.matches("<polyline").count(), 6, "{plot}");
 }
