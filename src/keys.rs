@@ -1,8 +1,8 @@
 //! Data keys: from an encrypted data key to one that opens, and nothing else.
 //!
 //! A key that was asked for a moment ago is kept, and one that is on its way is
-//! waited for ([`shared`]); else KMS is asked ([`source`]), through the gate that
-//! bounds how much of that goes on at once ([`gate`]). Knows no plaintext. What
+//! waited for (`shared`); else KMS is asked (`source`), through the gate that
+//! bounds how much of that goes on at once (`gate`). Knows no plaintext. What
 //! comes back from KMS is trusted because TLS ended here with Amazon's roots, and
 //! checked all the same: the key it names must be the key that was asked for, and
 //! it must not carry a plaintext.
