@@ -114,7 +114,9 @@ pub trait Visitor {
     fn begin(&mut self) {}
 
     /// A value of the field number `field` (of those the shape was made for, in
-    /// their order). An edit's new text is appended to `new`, which is empty.
+    /// their order). An edit's new text is appended to `new`; what stands in it
+    /// already is not the visitor's and stays as it is. What was appended without
+    /// an edit, or before an error, is taken back.
     ///
     /// # Errors
     /// [`FieldError`]: the record is bad.
