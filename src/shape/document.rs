@@ -9,6 +9,9 @@
 //! What is on the way to a field is written anew without white space; all the
 //! rest that is kept is copied as it stands, in stretches as long as can be.
 
+mod field;
+mod kept;
+
 use std::ops::Range;
 
 use strongroom_envelope::SecretBuf;
@@ -17,12 +20,17 @@ use super::json::scan::{Nesting, Quoted, Scanner};
 use super::json::{self, JsonError};
 use super::records::RecordProblem;
 use super::tree::{Name, State, Trail, Tree};
-use super::{Edit, Kind, Layout, MissingFields, Target, Value, Visitor};
+use super::{Layout, MissingFields, Target, Visitor};
 use crate::manifest::fields::{FieldPath, UnknownFields};
 
 /// The fields of a job's documents, and room to work.
 pub(super) struct Document {
     tree: Tree,
+    room: Room,
+}
+
+/// What a walk works with.
+struct Room {
     trail: Trail,
     nesting: Nesting,
     /// A name or text without its escapes, and what takes a value's place.
@@ -47,13 +55,13 @@ pub(super) enum End {
 impl Document {
     pub(super) fn new(fields: &[FieldPath]) -> Self {
         let tree = Tree::new(fields);
-        Self {
+        let room = Room {
             trail: Trail::new(&tree),
-            tree,
             nesting: Nesting::default(),
             text: SecretBuf::new(),
             new: SecretBuf::new(),
-        }
+        };
+        Self { tree, room }
     }
 
     /// Deals with the record that is all of `json`.
@@ -69,7 +77,8 @@ impl Document {
 
     /// Deals with the record at the front of `json` and gives its length. One
     /// that has not ended is not JSON; nor is one that is not UTF-8: the caller,
-    /// who knows where it ends, asks [`with_utf8`].
+    /// who knows where it ends, asks [`with_utf8`]. Nothing is left in the target of
+    /// a record that is bad.
     pub(super) fn front<V: Visitor>(
         &mut self,
         layout: &Layout,
@@ -77,9 +86,25 @@ impl Document {
         end: End,
         target: &mut Target<'_, V>,
     ) -> Walked<usize> {
+        let mark = target.mark();
+        let done = self.walk(layout, json, end, target);
+        if done.is_err() {
+            target.back_to(mark);
+        }
+        done
+    }
+
+    fn walk<V: Visitor>(
+        &mut self,
+        layout: &Layout,
+        json: &[u8],
+        end: End,
+        target: &mut Target<'_, V>,
+    ) -> Walked<usize> {
+        let Self { tree, room } = self;
         let scan = Scanner::new(json, matches!(end, End::Line { .. }));
-        let state = self.trail.restart();
-        let mut walk = Walk { document: self, layout, target, scan, copied: 0..0, outermost: None };
+        let state = room.trail.restart();
+        let mut walk = Walk { tree, room, layout, target, scan, copied: 0..0, outermost: None };
         walk.record(&state, end)?;
         let len = walk.scan.at();
         target.visitor.end().map_err(|(field, problem)| layout.bad_field(field, problem))?;
@@ -108,7 +133,8 @@ pub(super) type Walked<T> = Result<T, Box<RecordProblem>>;
 
 /// A walk through one record.
 struct Walk<'w, 't, 'j, V> {
-    document: &'w mut Document,
+    tree: &'w Tree,
+    room: &'w mut Room,
     layout: &'w Layout,
     target: &'w mut Target<'t, V>,
     scan: Scanner<'j>,
@@ -173,7 +199,7 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
     fn first_problem(&mut self, problem: Box<RecordProblem>) -> Box<RecordProblem> {
         let Some(value) = self.outermost else { return problem };
         self.scan.back_to(value);
-        match self.scan.value(&mut self.document.nesting) {
+        match self.scan.value(&mut self.room.nesting) {
             Some(()) => problem,
             None => syntax(),
         }
@@ -182,7 +208,7 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
     /// Walks through an object or array, which begins here.
     fn container(&mut self, state: &State, outermost: bool) -> Walked<()> {
         let array = self.scan.peek() == b'[';
-        let number = self.document.trail.enter();
+        let number = self.room.trail.enter();
         let (at, state) = (self.scan.at(), state.clone());
         let mut container = Container { state, number, array, outermost, first: true, comma: at };
         self.copy_byte(at);
@@ -203,8 +229,8 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
             if object.outermost {
                 self.outermost = Some(self.scan.at());
             }
-            let there = self.member(object, &name)?;
-            self.place(object, &there, Some(name.span))?;
+            self.member(object, &name)?;
+            self.place(object, Some(name.span))?;
             match self.scan.space() {
                 b',' => self.comma(object),
                 b'}' => return Ok(()),
@@ -220,9 +246,8 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
             if array.outermost {
                 self.outermost = Some(self.scan.at());
             }
-            let Document { tree, trail, .. } = &mut *self.document;
-            let there = trail.element(tree, &array.state, array.number, index);
-            self.place(array, &there, None)?;
+            self.room.trail.element(self.tree, &array.state, array.number, index);
+            self.place(array, None)?;
             match self.scan.space() {
                 b',' => self.comma(array),
                 b']' => return Ok(()),
@@ -232,137 +257,40 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
         }
     }
 
+    #[inline]
     fn comma(&mut self, container: &mut Container) {
         container.comma = self.scan.at();
         self.scan.bump();
         self.scan.space();
     }
 
-    /// Where the member of a name is in the tree.
-    fn member(&mut self, object: &Container, name: &Quoted) -> Walked<State> {
-        let Document { tree, trail, text, .. } = &mut *self.document;
+    /// Goes to where the member of a name is in the tree.
+    #[inline]
+    fn member(&mut self, object: &Container, name: &Quoted) -> Walked<()> {
+        let Room { trail, text, .. } = &mut *self.room;
         let name = if name.escaped {
             Name::new(unescaped(&self.scan, name, text)?)
         } else {
             let inner = inner(name);
             Name::at_front(self.scan.from(inner.start), inner.len())
         };
-        let there = trail.member(tree, &object.state, object.number, name);
-        there.map_err(|field| Box::new(JsonError::DuplicateName(self.layout.name(field)).into()))
+        let member = trail.member(self.tree, &object.state, object.number, name);
+        member.map_err(|field| Box::new(JsonError::DuplicateName(self.layout.name(field)).into()))
     }
 
-    /// Deals with the member or element that stands here, at `there` in the tree.
-    fn place(
-        &mut self,
-        container: &mut Container,
-        there: &State,
-        name: Option<Range<usize>>,
-    ) -> Walked<()> {
-        if there.is_empty() {
-            let start = self.scan.at();
-            self.pass()?;
-            if self.layout.unknown == UnknownFields::Keep {
-                self.keep(container, name);
-                self.copy(start..self.scan.at());
-            }
-            return Ok(());
+    /// Deals with the member or element that stands here.
+    #[inline]
+    fn place(&mut self, container: &mut Container, name: Option<Range<usize>>) -> Walked<()> {
+        let there = self.room.trail.further_than(&container.state);
+        if !there.is_empty() {
+            return self.known(container, &there, name);
         }
-        self.known(container, there, name)?;
-        self.document.trail.back_to(&container.state);
-        Ok(())
-    }
-
-    /// Deals with a member or element on the way to a field, or which is one.
-    fn known(
-        &mut self,
-        container: &mut Container,
-        there: &State,
-        name: Option<Range<usize>>,
-    ) -> Walked<()> {
         let start = self.scan.at();
-        let Document { tree, trail, .. } = &*self.document;
-        let below = tree.field_below(trail, there.clone());
-        let named = tree.fields(trail, there.clone()).next().is_some();
-        let edit = if named { self.visit(there)? } else { Edit::Keep };
-        match (edit, below) {
-            (Edit::Drop, _) => {}
-            (Edit::Text, _) => {
-                let new = str::from_utf8(self.document.new.expose());
-                new.map_err(|_| Box::new(JsonError::NotUtf8.into()))?;
-                self.keep(container, name);
-                self.write_copied();
-                let new = str::from_utf8(self.document.new.expose()).unwrap_or_default();
-                if let Some(out) = &mut self.target.out {
-                    json::write_string(new, out);
-                }
-            }
-            (Edit::Json, _) => {
-                self.keep(container, name);
-                self.write_copied();
-                self.target.write(self.document.new.expose());
-            }
-            (Edit::Keep, Some(below)) => {
-                let end = self.scan.at();
-                self.scan.back_to(start);
-                if matches!(self.scan.peek(), b'{' | b'[') {
-                    self.keep(container, name);
-                    return self.container(there, false);
-                }
-                if self.keeps_unknown() {
-                    let field = self.layout.name(below);
-                    return Err(Box::new(JsonError::MissingField(field).into()));
-                }
-                if named {
-                    self.scan.back_to(end);
-                    self.keep(container, name);
-                    self.copy(start..end);
-                } else {
-                    self.pass()?;
-                }
-            }
-            (Edit::Keep, None) => {
-                self.keep(container, name);
-                self.copy(start..self.scan.at());
-            }
+        self.pass()?;
+        if self.layout.unknown == UnknownFields::Keep {
+            self.keep(container, name, start..self.scan.at());
         }
         Ok(())
-    }
-
-    /// Passes over a value, and hands it over under each of its numbers; when it
-    /// is written, the first edit stands.
-    fn visit(&mut self, there: &State) -> Walked<Edit> {
-        let Document { tree, trail, nesting, text, new } = &mut *self.document;
-        let start = self.scan.at();
-        let (kind, plain) = match self.scan.peek() {
-            b'"' => {
-                let string = self.scan.string().ok_or_else(syntax)?;
-                if string.escaped {
-                    (Kind::Text, unescaped(&self.scan, &string, text)?)
-                } else {
-                    (Kind::Text, self.scan.slice(inner(&string)))
-                }
-            }
-            first => {
-                self.scan.value(nesting).ok_or_else(syntax)?;
-                let kind = match first {
-                    b'{' | b'[' => Kind::Nested,
-                    b't' | b'f' => Kind::Bool,
-                    b'n' => Kind::Null,
-                    _ => Kind::Number,
-                };
-                (kind, self.scan.slice(start..self.scan.at()))
-            }
-        };
-        for field in tree.fields(trail, there.clone()) {
-            new.clear();
-            let value = Value { kind, text: plain };
-            let edit = self.target.visitor.field(field, value, new);
-            let edit = edit.map_err(|problem| self.layout.bad_field(field, problem))?;
-            if edit != Edit::Keep && self.target.out.is_some() {
-                return Ok(edit);
-            }
-        }
-        Ok(Edit::Keep)
     }
 
     /// What has to be seen to when a container has ended.
@@ -374,8 +302,7 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
             return Ok(());
         }
         let Container { state, number, array, .. } = container;
-        let Document { tree, trail, .. } = &*self.document;
-        match trail.missing(tree, state, *number, *array) {
+        match self.room.trail.missing(self.tree, state, *number, *array) {
             Some(field) => Err(Box::new(JsonError::MissingField(self.layout.name(field)).into())),
             None => Ok(()),
         }
@@ -387,54 +314,15 @@ impl<V: Visitor> Walk<'_, '_, '_, V> {
     }
 
     /// Passes over a value.
+    #[inline]
     fn pass(&mut self) -> Walked<()> {
-        self.scan.value(&mut self.document.nesting).ok_or_else(syntax)
-    }
-
-    /// Writes what stands before a value that stays: a comma when it is not the
-    /// first, and its name.
-    fn keep(&mut self, container: &mut Container, name: Option<Range<usize>>) {
-        if !container.first {
-            self.copy_byte(container.comma);
-        }
-        container.first = false;
-        if let Some(name) = name {
-            let end = name.end;
-            self.copy(name);
-            // The colon, wherever it stands behind white space.
-            match self.scan.slice(end..end.saturating_add(1)) {
-                b":" => self.copy_byte(end),
-                _ => {
-                    self.write_copied();
-                    self.target.write(b":");
-                }
-            }
-        }
-    }
-
-    fn copy_byte(&mut self, at: usize) {
-        self.copy(at..at.saturating_add(1));
-    }
-
-    /// Writes a stretch of the record, with the next when that follows on it.
-    fn copy(&mut self, span: Range<usize>) {
-        if span.start != self.copied.end {
-            self.write_copied();
-            self.copied.start = span.start;
-        }
-        self.copied.end = span.end;
-    }
-
-    /// Writes what was kept since the last time.
-    fn write_copied(&mut self) {
-        let copied = std::mem::replace(&mut self.copied, 0..0);
-        self.target.write(self.scan.slice(copied));
+        self.scan.value(&mut self.room.nesting).ok_or_else(syntax)
     }
 }
 
 /// What stands between a string's quotes.
 fn inner(string: &Quoted) -> Range<usize> {
-    string.span.start.saturating_add(1)..string.span.end.saturating_sub(1)
+    string.span.start.wrapping_add(1)..string.span.end.wrapping_sub(1)
 }
 
 /// What a string means that has escapes.

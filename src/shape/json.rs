@@ -88,6 +88,13 @@ fn code_unit(text: &str) -> Result<(u16, &str), JsonError> {
     u16::from_str_radix(digits, 16).map(|unit| (unit, rest)).map_err(|_| JsonError::Syntax)
 }
 
+/// Whether `text` can stand between the quotes of a string as it is, and is
+/// ASCII.
+#[inline]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    !scan::is_marked(text)
+}
+
 /// Appends `text` as a JSON string.
 pub(super) fn write_string(text: &str, out: &mut SecretBuf) {
     out.push(b'"');

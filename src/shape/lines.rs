@@ -38,7 +38,6 @@ impl Lines {
             self.skipping = !ended;
             return Ok(Step::Between(len));
         }
-        let mark = target.mark();
         // With its line feed, a record has to end here.
         let room = input.get(..layout.max_record).unwrap_or(input);
         let end = End::Line { or_text: at_end && room.len() == input.len() };
@@ -48,10 +47,7 @@ impl Lines {
                 let fed = usize::from(input.get(len) == Some(&b'\n'));
                 Ok(Step::Record(len.saturating_add(fed)))
             }
-            Err(problem) => {
-                target.back_to(mark);
-                self.other(layout, input, at_end, *problem)
-            }
+            Err(problem) => self.other(layout, input, at_end, *problem),
         }
     }
 

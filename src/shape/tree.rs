@@ -218,29 +218,35 @@ impl Trail {
         state: &State,
         container: u64,
         name: Name<'_>,
-    ) -> Result<State, usize> {
-        let start = self.nodes.len();
-        for at in state.clone() {
-            let child = tree.node(self, at).and_then(|node| node.child(name));
-            let Some(child) = child else { continue };
-            if self.found(child, container) {
-                return Err(tree.leads_to(child).unwrap_or_default());
-            }
-            self.nodes.push(child);
+    ) -> Result<(), usize> {
+        // Most often there is one, and the loop is not worth it.
+        if state.len() == 1 {
+            return self.child(tree, state.start, container, name);
         }
-        Ok(start..self.nodes.len())
+        state.clone().try_for_each(|at| self.child(tree, at, container, name))
+    }
+
+    #[inline]
+    fn child(
+        &mut self,
+        tree: &Tree,
+        at: usize,
+        container: u64,
+        name: Name<'_>,
+    ) -> Result<(), usize> {
+        let Some(child) = tree.node(self, at).and_then(|node| node.child(name)) else {
+            return Ok(());
+        };
+        if self.found(child, container) {
+            return Err(tree.leads_to(child).unwrap_or_default());
+        }
+        self.nodes.push(child);
+        Ok(())
     }
 
     /// Goes to an element of the array number `container`.
     #[inline]
-    pub(super) fn element(
-        &mut self,
-        tree: &Tree,
-        state: &State,
-        container: u64,
-        index: usize,
-    ) -> State {
-        let start = self.nodes.len();
+    pub(super) fn element(&mut self, tree: &Tree, state: &State, container: u64, index: usize) {
         for at in state.clone() {
             let Some(node) = tree.node(self, at) else { continue };
             let (named, each) = (node.indexes.get(&index).copied(), node.each);
@@ -250,7 +256,12 @@ impl Trail {
             }
             self.nodes.extend(each);
         }
-        start..self.nodes.len()
+    }
+
+    /// The place it went to from `state`.
+    #[inline]
+    pub(super) fn further_than(&self, state: &State) -> State {
+        state.end..self.nodes.len()
     }
 
     /// Notes that a node was found in a container. Gives whether it was before.

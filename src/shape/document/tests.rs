@@ -4,7 +4,7 @@
 use super::*;
 use crate::manifest::fields::{BadRecords, Pointer, Shape};
 use crate::shape::records::Step;
-use crate::shape::{FieldError, array, lines};
+use crate::shape::{Edit, FieldError, Kind, Value, array, lines};
 use proptest::prelude::*;
 
 /// Edits by field and value, and remembers what it was given.

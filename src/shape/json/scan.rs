@@ -72,7 +72,7 @@ impl<'a> Scanner<'a> {
     /// Passes over one byte that was looked at.
     #[inline]
     pub(in crate::shape) const fn bump(&mut self) {
-        self.at = self.at.saturating_add(1);
+        self.at = self.at.wrapping_add(1);
     }
 
     /// Whether the text has ended: with its last byte, or before a line feed
@@ -88,6 +88,7 @@ impl<'a> Scanner<'a> {
         if byte > b' ' { byte } else { self.more_space() }
     }
 
+    #[inline(never)]
     fn more_space(&mut self) -> u8 {
         loop {
             match self.peek() {
@@ -120,7 +121,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a member's name and the colon behind it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::shape) fn name(&mut self) -> Option<Quoted> {
         let name = self.string()?;
         if self.space() != b':' {
@@ -172,65 +173,64 @@ impl<'a> Scanner<'a> {
 
     /// Passes over a string (RFC 8259 §7): no control characters, escapes that
     /// there are, UTF-8. Half a surrogate pair is let pass.
-    #[inline]
+    #[inline(always)]
     pub(in crate::shape) fn string(&mut self) -> Option<Quoted> {
         let start = self.at;
         if self.peek() != b'"' {
             return None;
         }
-        self.bump();
-        let (mut escaped, mut beyond_ascii) = (false, 0);
+        let (mut escaped, mut ascii) = (false, true);
+        self.at = self.mark(start.wrapping_add(1));
         loop {
-            beyond_ascii |= self.plain();
             match self.peek() {
                 b'"' => break,
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
                 }
+                0x80.. => {
+                    ascii = false;
+                    self.beyond_ascii();
+                }
                 // A control character, or the end.
                 _ => return None,
             }
+            self.at = self.mark(self.at);
         }
         self.bump();
         let span = start..self.at;
-        if beyond_ascii != 0 {
+        if !ascii {
             str::from_utf8(self.slice(span.clone())).ok()?;
         }
         Some(Quoted { span, escaped })
     }
 
-    /// Passes over what a string has up to the next byte that is not only itself:
-    /// a quote, backslash or control character. Gives whether there are bytes
-    /// beyond ASCII: not 0.
-    #[inline]
-    fn plain(&mut self) -> u64 {
-        let mut beyond_ascii = 0;
-        let mut rest = self.text.get(self.at..).unwrap_or_default();
-        while let Some((word, behind)) = rest.split_first_chunk() {
-            let word = u64::from_le_bytes(*word);
-            let special = special(word);
-            if special != 0 {
-                let before = special & special.wrapping_neg();
-                beyond_ascii |= word & HIGH & before.wrapping_sub(1);
-                self.at = self.at.saturating_add(first_byte(special));
-                return beyond_ascii;
+    /// Where the next byte is that [`is_mark`], from `at` on; or the end.
+    #[inline(always)]
+    fn mark(&self, at: usize) -> usize {
+        let mut at = at;
+        let mut rest = self.from(at);
+        while let Some((eight, behind)) = rest.split_first_chunk() {
+            let marks = marks(*eight);
+            if marks != 0 {
+                return at.wrapping_add(first_byte(marks));
             }
-            beyond_ascii |= word & HIGH;
-            self.at = self.at.saturating_add(WORD);
+            at = at.wrapping_add(eight.len());
             rest = behind;
         }
-        for byte in rest {
-            if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
-                break;
-            }
-            beyond_ascii |= u64::from(byte & 0x80);
+        mark_in_tail(at, rest)
+    }
+
+    /// Passes over bytes beyond ASCII.
+    #[inline(never)]
+    fn beyond_ascii(&mut self) {
+        while self.peek() >= 0x80 {
             self.bump();
         }
-        beyond_ascii
     }
 
     /// Passes over an escape.
+    #[inline(never)]
     fn escape(&mut self) -> Option<()> {
         self.bump();
         let escape = self.peek();
@@ -239,7 +239,7 @@ impl<'a> Scanner<'a> {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => {
                 let digits = self.text.get(self.at..)?.first_chunk::<4>()?;
-                self.at = self.at.saturating_add(digits.len());
+                self.at = self.at.wrapping_add(digits.len());
                 digits.iter().all(u8::is_ascii_hexdigit).then_some(())
             }
             _ => None,
@@ -277,18 +277,17 @@ impl<'a> Scanner<'a> {
     /// Passes over one digit or more.
     #[inline]
     fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.peek().is_ascii_digit() {
-            self.bump();
-        }
-        (self.at > start).then_some(())
+        let rest = self.from(self.at);
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at = self.at.wrapping_add(count);
+        (count > 0).then_some(())
     }
 
     fn word(&mut self, word: &[u8]) -> Option<()> {
         if !self.text.get(self.at..)?.starts_with(word) {
             return None;
         }
-        self.at = self.at.saturating_add(word.len());
+        self.at = self.at.wrapping_add(word.len());
         Some(())
     }
 }
@@ -305,13 +304,13 @@ impl Nesting {
             self.far.push(self.near);
         }
         self.near = self.near << 1 | u64::from(object);
-        self.depth = self.depth.saturating_add(1);
+        self.depth = self.depth.wrapping_add(1);
     }
 
     #[inline]
     fn leave(&mut self) {
         self.near >>= 1;
-        self.depth = self.depth.saturating_sub(1);
+        self.depth = self.depth.wrapping_sub(1);
         if self.depth > 0 && self.depth.is_multiple_of(IN_A_WORD) {
             self.near = self.far.pop().unwrap_or_default();
         }
@@ -329,36 +328,54 @@ const fn closing(object: bool) -> u8 {
     if object { b'}' } else { b']' }
 }
 
-/// The bytes of `word` that a string cannot have as they are, by their highest
-/// bits. The lowest that is set is right; above it, others may be set.
+/// Whether a byte of a string is more than an ASCII character that stands for
+/// itself.
 #[inline]
-const fn special(word: u64) -> u64 {
-    let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word;
-    (control | equal(word, QUOTES) | equal(word, BACKSLASHES)) & HIGH
+const fn is_mark(byte: u8) -> bool {
+    // No short cut on the way: that would be a branch for each byte.
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte >= 0x80)
 }
 
-/// The highest bits of those bytes of `word` that are as in `bytes`, with the
-/// same restriction.
+/// Whether there is a byte that [`is_mark`].
 #[inline]
-const fn equal(word: u64, bytes: u64) -> u64 {
-    let differing = word ^ bytes;
-    differing.wrapping_sub(ONES) & !differing
+pub(super) fn is_marked(text: &[u8]) -> bool {
+    let (eights, _) = text.as_chunks();
+    match text.last_chunk() {
+        // The last eight overlap those before.
+        Some(last) => eights.iter().any(|eight| marks(*eight) != 0) || marks(*last) != 0,
+        None => text.iter().any(|byte| is_mark(*byte)),
+    }
+}
+
+/// The highest bits of those bytes that [`is_mark`]. The lowest that is set is
+/// right; above it, others may be set.
+#[inline]
+const fn marks(eight: [u8; 8]) -> u64 {
+    let bytes = u64::from_le_bytes(eight);
+    let (quote, backslash) = (bytes ^ QUOTES, bytes ^ BACKSLASHES);
+    // Below zero, or beyond ASCII before.
+    (bytes.wrapping_sub(SPACES) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES) | bytes)
+        & HIGH
 }
 
 /// The number of the lowest byte in which a bit is set.
 #[inline]
 fn first_byte(bits: u64) -> usize {
-    usize::try_from(bits.trailing_zeros() / 8).unwrap_or(WORD)
+    usize::try_from(bits.trailing_zeros() / 8).unwrap_or(8)
 }
 
-/// A one in each byte of a word, and a byte's highest bit.
-const ONES: u64 = u64::MAX / 0xff;
-const HIGH: u64 = ONES << 7;
-const QUOTES: u64 = ONES.wrapping_mul(0x22);
-const BACKSLASHES: u64 = ONES.wrapping_mul(0x5c);
+#[cold]
+fn mark_in_tail(at: usize, tail: &[u8]) -> usize {
+    let marked = tail.iter().position(|byte| is_mark(*byte)).unwrap_or(tail.len());
+    at.wrapping_add(marked)
+}
 
-/// Bytes in a word.
-const WORD: usize = 8;
+/// A byte, eight times.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
+const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
 
 /// Objects and arrays that a word has bits for.
 const IN_A_WORD: usize = 64;

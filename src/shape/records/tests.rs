@@ -24,7 +24,7 @@ impl Visitor for Notes {
         new: &mut SecretBuf,
     ) -> Result<Edit, FieldError> {
         // Whatever came before is not the visitor's.
-        assert!(new.is_empty() || new.expose().ends_with(b"\n") || new.expose().ends_with(b","));
+        assert!(new.expose().last().is_none_or(|last| b"\n,\"".contains(last)));
         new.extend_from_slice(b"a,\"b");
         self.said.push(format!("{field}{:?}={}", value.kind, String::from_utf8_lossy(value.text)));
         Ok(self.edit.unwrap_or(Edit::Keep))
