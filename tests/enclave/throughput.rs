@@ -26,7 +26,7 @@ async fn measures_vsock_and_the_service_beside_a_raw_echo() {
     let wish = Wish { plan, extra: vec![("/lab-measure", Vec::new())], ..Wish::default() };
     let Some(booted) = Booted::wished(wish).await else { return };
     let csv = "name,pan,email,city\n".to_owned()
-        + &"Grace Hopper,4111111111111111,g@h.example,New York\n".repeat(mib() * ((1 << 20) / 51));
+        + &"Grace Hopper,4111111111111111,g@h.example,New York\n".repeat(MIB * ((1 << 20) / 51));
     let house = &booted.house;
     let message = house.encrypt(&house.customers, &ACME, csv.as_bytes(), 1 << 16).await;
     let (rotate, mask) = (call("rotate", &message), call("mask", &message));
@@ -172,9 +172,7 @@ fn qemu_time() -> Duration {
 }
 
 /// Of CSV, before it is encrypted.
-fn mib() -> usize {
-    std::env::var("STRONGROOM_MEASURE_MIB").map_or(64, |text| text.parse().unwrap())
-}
+const MIB: usize = 64;
 
 const TURNS: usize = 5;
 const STARTS: usize = 5;
