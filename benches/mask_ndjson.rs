@@ -133,6 +133,8 @@ fn operation(rules: &Rules) -> Operation {
         max_record: ByteCount(1 << 20),
         max_data_keys: 1,
         max_groups: 1,
+        max_kms_calls: 1,
+        max_kms_calls_per_job: 1,
     };
     Operation::new(&spec, &[input], Material::None, &limits).unwrap()
 }

@@ -31,5 +31,7 @@ mod boot_faults;
 mod hostile_parent;
 #[path = "enclave/jobs.rs"]
 mod jobs;
+#[path = "enclave/throughput.rs"]
+mod throughput;
 #[path = "enclave/transport.rs"]
 mod transport;

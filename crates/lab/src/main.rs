@@ -6,6 +6,8 @@
 //! has other PCRs than any image of the product.
 #![forbid(unsafe_code)]
 
+mod measure;
+
 use std::process::ExitCode;
 
 use rustls::RootCertStore;
@@ -25,6 +27,7 @@ enum RootsError {
 
 fn main() -> ExitCode {
     misbehave();
+    measure::begin();
     strongroom::enclave::main(roots)
 }
 
