@@ -269,7 +269,8 @@ impl Keys {
         ask: impl Fn() -> F,
     ) -> Result<Handle<T>, KeyError> {
         let _pass = self.gate.enter(job).await?;
-        Ok(Handle::new(ask().await?, UNBOUNDED, Instant::now()))
+        // Boxed: a call of the SDK is large, and in every request's way.
+        Ok(Handle::new(Box::pin(ask()).await?, UNBOUNDED, Instant::now()))
     }
 }
 

@@ -42,7 +42,8 @@ pub async fn answer(
     let limit = service.manifest().limits.request_deadline;
     let asked = request.deadline_ms.map_or(limit, Duration::from_millis);
     conn.expect_bodies(bodies(service.manifest(), &request.call));
-    let work = call(service, conn, request);
+    // Boxed: large, moved about, and nothing that an idle connection should hold.
+    let work = Box::pin(call(service, conn, request));
     let caught = tokio::time::timeout(asked.min(limit), catching(work)).await;
     caught.map_err(|_| RequestError::Deadline)?
 }
