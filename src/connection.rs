@@ -257,11 +257,32 @@ impl Connection {
         self.flush().await
     }
 
+    /// Begins the body of an answer, whose digest is asked for if `hashed`.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn begin_result(&mut self, hashed: bool) -> Result<(), ConnectionError> {
+        self.writer.begin(hashed).await
+    }
+
+    /// SHA-256 of the body of an answer, all of which has been sent, if it is asked
+    /// for.
+    ///
+    /// # Errors
+    /// [`ConnectionError`], as for what is sent.
+    pub async fn result_digest(&mut self) -> Result<Option<[u8; 32]>, ConnectionError> {
+        self.writer.digest().await
+    }
+
     /// Sends bytes of a body; small ones may wait for what follows.
     ///
     /// # Errors
     /// [`ConnectionError`].
     pub async fn send_data(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.writer.note(bytes).await?;
         for piece in bytes.chunks(MAX_DATA_LEN) {
             if piece.len() <= SMALL {
                 self.queue(FrameKind::Data, piece)?;

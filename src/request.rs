@@ -107,6 +107,7 @@ async fn run(
     let limits = &service.manifest().limits;
     let operation = Operation::new(job.operation(), job.inputs(), material, limits)?
         .with_helpers(service.helpers());
+    conn.begin_result(job.receipt()).await?;
     let mut flow = Flow::new(service, conn, &job, operation);
     let mut names = Vec::new();
     for input in before {

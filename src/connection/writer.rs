@@ -1,6 +1,6 @@
 //! The writing half of a connection: at once, or behind what goes on meanwhile.
 //!
-//! A long piece of a result is written by a task of its own, while the request
+//! A long piece of a result is hashed and written by a task of its own, while the request
 //! reads, opens and works on what follows: at most one piece, whose buffer comes
 //! back when it has left. Small ones are written where they are, which is faster.
 
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ConnectionError;
+use crate::receipts::Hash;
 use crate::transport::WriteHalf;
 
 /// Writes to one connection.
@@ -24,6 +25,8 @@ pub(super) struct Writer {
     idle: Duration,
     /// Buffers of pieces that have left.
     spare: Spare,
+    /// Of the body that is being sent, where somebody wants to know.
+    hash: Option<Hash>,
 }
 
 enum State {
@@ -53,12 +56,13 @@ pub enum Piece {
 struct Written {
     half: WriteHalf,
     piece: Piece,
+    hash: Option<Hash>,
     result: Result<(), ConnectionError>,
 }
 
 impl Writer {
     pub(super) fn new(half: WriteHalf, idle: Duration) -> Self {
-        Self { state: State::Ready(half), idle, spare: Spare::default() }
+        Self { state: State::Ready(half), idle, spare: Spare::default(), hash: None }
     }
 
     /// Whether what is written would still be understood.
@@ -74,6 +78,28 @@ impl Writer {
         };
         let Spare { clear, protected } = &self.spare;
         behind.saturating_add(clear.capacity()).saturating_add(protected.capacity())
+    }
+
+    /// Begins a body, which is `hashed` or not.
+    pub(super) async fn begin(&mut self, hashed: bool) -> Result<(), ConnectionError> {
+        self.settle().await?;
+        self.hash = hashed.then(Hash::new);
+        Ok(())
+    }
+
+    /// Notes bytes of the body that are sent where they are.
+    pub(super) async fn note(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.settle().await?;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of the body, which has ended, if it is hashed.
+    pub(super) async fn digest(&mut self) -> Result<Option<[u8; 32]>, ConnectionError> {
+        self.settle().await?;
+        Ok(self.hash.take().map(Hash::finish))
     }
 
     /// Lets go of spare buffers.
@@ -105,10 +131,13 @@ impl Writer {
         piece: Piece,
     ) -> Result<(), ConnectionError> {
         let mut half = self.half().await?;
-        let (idle, memory) = (self.idle, piece.capacity());
+        let (idle, memory, mut hash) = (self.idle, piece.capacity(), self.hash.take());
         let task = tokio::spawn(async move {
+            if let Some(hash) = &mut hash {
+                hash.update(piece.bytes());
+            }
             let result = data(&mut half, before, piece.bytes(), idle).await;
-            Written { half, piece: piece.emptied(), result }
+            Written { half, piece: piece.emptied(), hash, result }
         });
         // The scheduler keeps the newest task for the very thread that made it. With
         // one that is newer, another thread may take the write (measured: 0.59 of a
@@ -132,20 +161,26 @@ impl Writer {
         Ok(self.half().await?.shutdown().await?)
     }
 
+    /// Waits until what is being written has left.
+    async fn settle(&mut self) -> Result<(), ConnectionError> {
+        let State::Behind(task, _) = &mut self.state else { return Ok(()) };
+        let written = task.await;
+        self.state = State::Broken;
+        let Written { half, piece, hash, result } = written.map_err(io::Error::other)?;
+        match piece {
+            Piece::Clear(buffer) => self.spare.clear = buffer,
+            Piece::Protected(buffer) => self.spare.protected = buffer,
+        }
+        result?;
+        self.hash = hash;
+        self.state = State::Ready(half);
+        Ok(())
+    }
+
     /// The half, when what is being written has left. Until it is put back, the
     /// connection counts as broken.
     async fn half(&mut self) -> Result<WriteHalf, ConnectionError> {
-        if let State::Behind(task, _) = &mut self.state {
-            let written = task.await;
-            self.state = State::Broken;
-            let Written { half, piece, result } = written.map_err(io::Error::other)?;
-            match piece {
-                Piece::Clear(buffer) => self.spare.clear = buffer,
-                Piece::Protected(buffer) => self.spare.protected = buffer,
-            }
-            result?;
-            return Ok(half);
-        }
+        self.settle().await?;
         match std::mem::replace(&mut self.state, State::Broken) {
             State::Ready(half) => Ok(half),
             State::Behind(..) | State::Broken => {

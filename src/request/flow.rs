@@ -14,7 +14,6 @@ use crate::job::BoundJob;
 use crate::manifest::Input;
 use crate::operation::{Operation, Tally};
 use crate::output::{Leaves, Output};
-use crate::receipts::Hash;
 use crate::server::Service;
 use crate::shape::Counts;
 
@@ -32,8 +31,6 @@ pub(super) struct Flow<'s, 'c> {
     /// Of inputs with encrypted fields: records that were opened, and left out.
     opened: Option<Counts>,
     sent: u64,
-    /// Of what has left, where a receipt is to say it.
-    sent_hash: Option<Hash>,
 }
 
 /// What has passed when all has.
@@ -92,7 +89,6 @@ impl<'s, 'c> Flow<'s, 'c> {
             inputs: Vec::new(),
             opened: None,
             sent: 0,
-            sent_hash: job.receipt().then(Hash::new),
         }
     }
 
@@ -192,7 +188,7 @@ impl<'s, 'c> Flow<'s, 'c> {
             }
             (tally, None) => tally,
         };
-        let (inputs, result) = (self.inputs, self.sent_hash.map(Hash::finish));
+        let (inputs, result) = (self.inputs, self.incoming.conn.result_digest().await?);
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
@@ -200,7 +196,7 @@ impl<'s, 'c> Flow<'s, 'c> {
         let Some(output) = output else { return Ok(()) };
         match output.protect(&self.result, &mut self.out)? {
             Leaves::Clear => {
-                count(&mut self.sent, &mut self.sent_hash, self.result.expose());
+                count(&mut self.sent, self.result.len());
                 Ok(self.incoming.conn.send_clear(&mut self.result).await?)
             }
             Leaves::Protected => {
@@ -211,7 +207,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     }
 
     async fn send_out(&mut self) -> Result<(), RequestError> {
-        count(&mut self.sent, &mut self.sent_hash, &self.out);
+        count(&mut self.sent, self.out.len());
         Ok(self.incoming.conn.send_protected(&mut self.out).await?)
     }
 
@@ -233,10 +229,7 @@ impl<'s, 'c> Flow<'s, 'c> {
     }
 }
 
-/// Notes what leaves.
-fn count(sent: &mut u64, hash: &mut Option<Hash>, bytes: &[u8]) {
-    *sent = sent.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    if let Some(hash) = hash {
-        hash.update(bytes);
-    }
+/// Counts what leaves.
+fn count(sent: &mut u64, bytes: usize) {
+    *sent = sent.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
 }
