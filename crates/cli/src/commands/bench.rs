@@ -221,8 +221,10 @@ impl Bench {
 
     async fn connections(&self, house: &House, row: &'static str) -> Result<Vec<Row>, CliError> {
         let mut rows = Vec::new();
-        for connections in [1, 10, 100, 1000, 10_000] {
-            if connections <= self.most.min(self.effort.connections) {
+        let steps = [1, 10, 100, 1000, 10_000].into_iter().filter(|step| *step <= self.most);
+        let mut before = 0;
+        for connections in steps.map(|step| step.min(self.effort.connections)) {
+            if std::mem::replace(&mut before, connections) < connections {
                 let case = format!("{connections} at once");
                 self.steps.next(&format!("{row}, {case}"));
                 let load = Load { row, case: &case, connections, receipt: true };

@@ -54,13 +54,13 @@ impl House {
 }
 
 /// Allows as many open files as the system does; gives how many connections
-/// that makes, which each process needs one for.
+/// that makes: this process has one to the service and one to the echo for each.
 pub(super) fn raise_descriptors() -> usize {
     let hard = getrlimit(Resource::Nofile).maximum;
     // As it was, if that is not allowed.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard });
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(current).unwrap_or(usize::MAX).saturating_sub(RESERVED)
+    usize::try_from(current).unwrap_or(usize::MAX).saturating_sub(RESERVED) / 2
 }
 
 /// Descriptors for all else.
