@@ -402,3 +402,6 @@ const BEHIND: usize = 64 << 10;
 /// Most bytes thrown away after an error, and longest time.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
