@@ -192,7 +192,8 @@ impl<'s, 'c> Flow<'s, 'c> {
             }
             (tally, None) => tally,
         };
-        let (inputs, result) = (self.inputs, self.sent_hash.map(Hash::finish));
+        let inputs = std::mem::take(&mut self.inputs);
+        let result = self.sent_hash.take().map(Hash::finish);
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
@@ -230,6 +231,13 @@ impl<'s, 'c> Flow<'s, 'c> {
             self.operation.memory(),
         ];
         held.iter().sum()
+    }
+}
+
+/// A piece of the result may still be leaving: until it has, it counts.
+impl Drop for Flow<'_, '_> {
+    fn drop(&mut self) {
+        self.incoming.conn.keep(self.memory.take());
     }
 }
 
