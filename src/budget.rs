@@ -40,6 +40,12 @@ impl Budget {
 }
 
 impl Share {
+    /// All that is held, as a share of its own.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { budget: self.budget.clone(), held: self.held.take() }
+    }
+
     /// Holds `bytes` in all from now on; never less than before.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use strongroom_wire::{
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use crate::budget::Share;
 use crate::transport::{ReadHalf, Stream};
 pub use writer::Piece;
 use writer::Writer;
@@ -38,6 +39,8 @@ pub struct Connection {
     request_digest: [u8; 32],
     /// Bytes asked of the stream at once, while a body comes in.
     body_read: usize,
+    /// What the buffers of a request that has ended are counted in.
+    share: Option<Share>,
 }
 
 /// Why a connection cannot go on. The peer's or the transport's fault.
@@ -91,6 +94,7 @@ impl Connection {
             more_bodies: 0,
             request_digest: [0; 32],
             body_read: CONTROL_READ,
+            share: None,
         }
     }
 
@@ -99,13 +103,12 @@ impl Connection {
     /// # Errors
     /// [`ConnectionError`].
     pub async fn next_request(&mut self) -> Result<Option<Request>, ConnectionError> {
+        // What it has, the next request counts.
+        self.share = None;
         if self.input.is_empty() {
             // An idle connection keeps no buffers.
             self.input = BytesMut::new();
-            self.writer.trim();
-            if self.out.is_empty() {
-                self.out = Vec::new();
-            }
+            self.let_go();
             if !self.read_more(CONTROL_READ).await? {
                 return Ok(None);
             }
@@ -130,10 +133,32 @@ impl Connection {
                     return Ok(request);
                 }
             }
+            // Nor does one whose peer takes its time.
+            self.let_go();
             if !self.read_more(CONTROL_READ).await? {
                 return Err(ConnectionError::Ended);
             }
         }
+    }
+
+    /// Counts in `share` what a request leaves behind, until it has left.
+    pub fn keep(&mut self, share: Share) {
+        self.share = Some(share);
+    }
+
+    /// Lets go of buffers that are not needed to send what waits.
+    pub fn let_go(&mut self) {
+        self.writer.trim();
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+        self.share = None;
+    }
+
+    /// Gives up what is being sent: nothing that followed would be understood.
+    pub fn abandon(&mut self) {
+        self.writer.abandon();
+        self.let_go();
     }
 
     /// SHA-256 of the last request's payload as it arrived.
@@ -370,7 +395,7 @@ impl Connection {
     /// Reads and throws away what the peer still sends, within a bound, so that
     /// it gets to read the error rather than a reset.
     pub async fn drain(&mut self) {
-        let _ = self.writer.shutdown().await;
+        let _ = timeout(DRAIN_TIME, self.writer.shutdown()).await;
         let mut left = DRAIN_BYTES;
         let _ = timeout(DRAIN_TIME, async {
             while left > 0 {
@@ -423,3 +448,6 @@ const BEHIND: usize = 64 << 10;
 /// Most bytes thrown away after an error, and longest time.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

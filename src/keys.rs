@@ -148,7 +148,7 @@ impl Keys {
         let ask = || {
             let source = Arc::clone(&self.source);
             let (key, context, encrypted) = (key.clone(), context.to_vec(), encrypted.to_vec());
-            async move { source.decrypt(&key, &decode(&context)?, &encrypted).await }
+            async move { Box::pin(source.decrypt(&key, &decode(&context)?, &encrypted)).await }
         };
         match &self.kept {
             Some(Kept { data_keys, bounds, .. }) => {
@@ -186,7 +186,7 @@ impl Keys {
         let ask = || {
             let source = Arc::clone(&self.source);
             let (key, context, wrapped) = (key.clone(), context.clone(), wrapped.clone());
-            async move { source.unwrap(&key, &decode(&context)?, &wrapped).await }
+            async move { Box::pin(source.unwrap(&key, &decode(&context)?, &wrapped)).await }
         };
         match &self.kept {
             Some(Kept { secrets, bounds, .. }) => {
@@ -211,7 +211,7 @@ impl Keys {
         let context = encode(context)?;
         let ask = || {
             let (source, key, context) = (Arc::clone(&self.source), key.clone(), context.clone());
-            async move { source.generate(&key, &decode(&context)?).await }
+            async move { Box::pin(source.generate(&key, &decode(&context)?)).await }
         };
         match (&self.kept, reuse) {
             (Some(Kept { generated, .. }), Some(bounds)) => {
@@ -269,8 +269,7 @@ impl Keys {
         ask: impl Fn() -> F,
     ) -> Result<Handle<T>, KeyError> {
         let _pass = self.gate.enter(job).await?;
-        // Boxed: a call of the SDK is large, and in every request's way.
-        Ok(Handle::new(Box::pin(ask()).await?, UNBOUNDED, Instant::now()))
+        Ok(Handle::new(ask().await?, UNBOUNDED, Instant::now()))
     }
 }
 

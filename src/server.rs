@@ -260,8 +260,15 @@ async fn tell(service: &Service, conn: &mut Connection, error: &RequestError) {
         return;
     }
     conn.unqueue();
-    // A peer that is gone does not need to hear it.
-    let _ = conn.send(FrameKind::Error, &error.body(service.keys.pcrs())).await;
+    let body = error.body(service.keys.pcrs());
+    let telling = conn.send(FrameKind::Error, &body);
+    // A piece of a result may have to leave before it. A peer that takes it slowly
+    // keeps it, and the memory that it counts for, no longer than one that takes none.
+    match tokio::time::timeout(service.manifest.limits.idle_timeout, telling).await {
+        // A peer that is gone does not need to hear it.
+        Ok(_) => conn.let_go(),
+        Err(_) => conn.abandon(),
+    }
 }
 
 async fn turn_away(stream: Stream, peer: Peer, _slot: OwnedSemaphorePermit) {

@@ -53,6 +53,8 @@ mod kept_keys;
 mod kms_faults;
 #[path = "service/large_results.rs"]
 mod large_results;
+#[path = "service/left_behind.rs"]
+mod left_behind;
 #[path = "service/main_job.rs"]
 mod main_job;
 #[path = "service/matching.rs"]

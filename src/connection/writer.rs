@@ -157,6 +157,13 @@ impl Writer {
         std::mem::take(&mut self.spare.protected)
     }
 
+    /// Gives up what is being written, and all that would follow.
+    pub(super) fn abandon(&mut self) {
+        if let State::Behind(task, _) = std::mem::replace(&mut self.state, State::Broken) {
+            task.abort();
+        }
+    }
+
     pub(super) async fn shutdown(&mut self) -> Result<(), ConnectionError> {
         Ok(self.half().await?.shutdown().await?)
     }
@@ -192,9 +199,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let State::Behind(task, _) = &self.state {
-            task.abort();
-        }
+        self.abandon();
     }
 }
 

@@ -86,7 +86,8 @@ impl<T> Handle<T> {
             && meter.uses.fetch_add(1, Ordering::Relaxed) < bounds.max_uses
     }
 
-    fn is_used_up(&self) -> bool {
+    /// Whether it has had its last use.
+    pub(super) fn is_used_up(&self) -> bool {
         let Kept { bounds, meter, .. } = &*self.0;
         meter.uses.load(Ordering::Relaxed) >= bounds.max_uses
     }
@@ -181,6 +182,13 @@ impl<T> Cache<T> {
         let Some(expires) = expires else { return false };
         self.by_expiry.insert((expires, id));
         self.by_expiry.first() == Some(&(expires, id))
+    }
+
+    /// Gives a key up that has had its last use.
+    pub(super) fn evict_used_up(&mut self, id: &Id) {
+        if self.keys.get(id).is_some_and(|entry| entry.handle.is_used_up()) {
+            self.evict(id);
+        }
     }
 
     /// Gives up the keys that are too old at `now`; when the next one is.

@@ -64,6 +64,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
     where
         F: Future<Output = Result<T, KeyError>> + Send + 'static,
     {
+        // There is one for each call that waits at the gate, which nobody counts: a
+        // call of the SDK, which is large, is to be boxed when it begins.
+        const { assert!(size_of::<F>() <= MAX_WAITING) };
         loop {
             let mut arriving = match self.look(id) {
                 Look::Kept(handle) => return Ok(handle),
@@ -80,6 +83,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
             let handle = answer.unwrap_or(Err(KeyError::Interrupted))?;
             // Of many who waited, no more than its uses.
             if handle.begin_use(Instant::now()) {
+                if handle.is_used_up() {
+                    self.state().cache.evict_used_up(&id);
+                }
                 return Ok(handle);
             }
         }
@@ -210,6 +216,9 @@ impl<T> Drop for Shared<T> {
         self.sweeper.notify_one();
     }
 }
+
+/// Most bytes of a call that waits for its turn.
+const MAX_WAITING: usize = 1 << 10;
 
 /// Gives up keys as they get too old.
 async fn sweep<T: Send + Sync + 'static>(shared: Weak<Shared<T>>, told: Arc<Notify>) {

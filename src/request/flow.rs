@@ -188,7 +188,8 @@ impl<'s, 'c> Flow<'s, 'c> {
             }
             (tally, None) => tally,
         };
-        let (inputs, result) = (self.inputs, self.incoming.conn.result_digest().await?);
+        let result = self.incoming.conn.result_digest().await?;
+        let inputs = std::mem::take(&mut self.inputs);
         Ok(Passed { bytes: self.sent, inputs, result, tally })
     }
 
@@ -226,6 +227,13 @@ impl<'s, 'c> Flow<'s, 'c> {
             self.operation.memory(),
         ];
         held.iter().sum()
+    }
+}
+
+/// A piece of the result may still be leaving: until it has, it counts.
+impl Drop for Flow<'_, '_> {
+    fn drop(&mut self) {
+        self.incoming.conn.keep(self.memory.take());
     }
 }
 

@@ -263,3 +263,18 @@ async fn a_job_that_asks_for_ever_new_keys_makes_no_other_wait_for_more_than_its
     }
     assert!(started.elapsed() >= Duration::from_secs(49));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_has_had_its_last_use_is_not_kept() {
+    let bench = Bench::new(10);
+    for uses in [1, 2] {
+        for _ in 0..uses {
+            bench
+                .get(uses, KeyBounds { max_uses: u64::try_from(uses).unwrap(), ..BOUNDS })
+                .await
+                .unwrap();
+        }
+        assert_eq!(bench.shared.len(), 0, "{uses}");
+    }
+    assert_eq!(bench.calls(), 2);
+}
