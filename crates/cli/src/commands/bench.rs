@@ -197,7 +197,7 @@ impl Bench {
         }
     }
 
-    async fn bulk(&self, house: &House, cases: [Case<'static>; 3]) -> Result<Vec<Row>, CliError> {
+    async fn bulk(&self, house: &House, cases: [Case<'static>; 4]) -> Result<Vec<Row>, CliError> {
         let mut rows = Vec::new();
         for case in cases.into_iter().filter(|case| case.name.ends_with(&self.case)) {
             self.steps.next(&format!("{}, {}", case.row, case.name));

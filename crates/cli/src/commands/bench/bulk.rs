@@ -24,18 +24,23 @@ pub(super) struct Case<'a> {
 }
 
 /// Re-encryption, of long and of short frames.
-pub(super) const REENCRYPT: [Case<'static>; 3] = [
+pub(super) const REENCRYPT: [Case<'static>; 4] = [
     LONG_FRAMES,
     Case { name: "frames of 64 KiB, no receipt", receipt: false, ..LONG_FRAMES },
     Case { name: "frames of 4 KiB", frame: 4 << 10, ..LONG_FRAMES },
+    Case { name: "frames of 4 KiB, no receipt", frame: 4 << 10, receipt: false, ..LONG_FRAMES },
 ];
 
 /// Masking, of each shape.
-pub(super) const MASK: [Case<'static>; 3] = [
+pub(super) const MASK: [Case<'static>; 4] = [
     CSV,
     Case { name: "CSV, no receipt", receipt: false, ..CSV },
-    Case { name: "NDJSON", job: "mask-ndjson", content: Content::Ndjson, ..CSV },
+    NDJSON,
+    Case { name: "NDJSON, no receipt", receipt: false, ..NDJSON },
 ];
+
+const NDJSON: Case<'static> =
+    Case { name: "NDJSON", job: "mask-ndjson", content: Content::Ndjson, ..CSV };
 
 /// What large requests are mostly like.
 pub(super) const LONG_FRAMES: Case<'static> = Case {
