@@ -117,9 +117,11 @@ impl Ledger {
         self.incomplete
     }
 
-    /// Bytes of memory that the groups have, about.
+    /// Bytes of memory that the groups have, about, and what waits to be settled.
     pub(super) fn memory(&self) -> usize {
-        self.groups.memory()
+        let waiting = self.waiting.values().flat_map(|outcome| &outcome.opened);
+        let size = |opened: &Opened| opened.key.capacity().saturating_add(size_of::<Opened>());
+        self.groups.memory().saturating_add(waiting.map(size).sum())
     }
 
     fn one_too_many(&mut self, record: u64) -> Result<(), RecordError> {

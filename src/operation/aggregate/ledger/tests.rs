@@ -59,3 +59,17 @@ fn where_bad_records_are_left_out_a_group_too_many_spoils_the_result() {
     assert!(ledger.is_incomplete());
     assert!(ledger.memory() < 1000);
 }
+
+#[test]
+fn what_waits_for_an_earlier_part_is_counted_until_it_is_settled() {
+    let mut ledger = ledger(10, BadRecords::Refuse);
+    let before = ledger.memory();
+    let key = |byte| {
+        let mut key = SecretBuf::new();
+        key.extend_from_slice(&[byte; 1000]);
+        key
+    };
+    let opened = vec![Opened { record: 1, key: key(1) }, Opened { record: 2, key: key(2) }];
+    ledger.settle(1, Outcome { records: 2, opened, error: None }).unwrap();
+    assert!(ledger.memory() >= before + 2000, "{} bytes", ledger.memory() - before);
+}
