@@ -86,10 +86,11 @@ async fn the_same_image_booted_in_debug_mode_refuses_every_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_killed_mid_request_and_brought_back_needs_no_restart() {
     let Some(mut booted) = Booted::usual().await else { return };
-    let message = booted.house.acme().await;
-    assert_eq!(booted.house.mask(&message).await.unwrap(), MASKED);
+    let known = booted.house.acme().await;
+    assert_eq!(booted.house.mask(&known).await.unwrap(), MASKED);
 
-    // KMS hangs on the next call; the proxy dies while it does.
+    // KMS hangs on the call for another data key; the proxy dies while it does.
+    let message = booted.house.acme().await;
     booted.house.nitro.kms.faults().inject_for("Decrypt", 1, Fault::Hang);
     let mut client = booted.house.client().await;
     let running = tokio::spawn({
@@ -107,6 +108,8 @@ async fn a_proxy_killed_mid_request_and_brought_back_needs_no_restart() {
     assert_eq!(code, Some(ErrorCode::KeyUnavailable), "{error:?}");
     let refused = booted.house.refusal(&mask("acme"), &message).await;
     assert_eq!(refused.code, ErrorCode::KeyUnavailable);
+    // A data key that is kept goes on serving.
+    assert_eq!(booted.house.mask(&known).await.unwrap(), MASKED);
 
     booted.forwarder = Some(Forwarder::start(&socket, booted.house.nitro.kms.addr()));
     assert_eq!(booted.house.mask(&message).await.unwrap(), MASKED);
