@@ -20,6 +20,7 @@ pub struct Wish {
     pub product: bool,
     pub debug: bool,
     pub memory_mib: u32,
+    pub cpus: u32,
     /// Whether the image gets the simulated KMS's roots.
     pub own_roots: bool,
     /// More for the manifest, in which `$customers` stands for the KMS key and
@@ -36,6 +37,7 @@ impl Default for Wish {
             product: false,
             debug: false,
             memory_mib: 128,
+            cpus: 1,
             own_roots: true,
             jobs: "",
             extra: Vec::new(),
@@ -115,6 +117,7 @@ impl Image {
         Machine::builder(&self.eif)
             .qemu(&parts.qemu)
             .memory_mib(self.wish.memory_mib)
+            .cpus(self.wish.cpus)
             .debug(self.wish.debug)
             .ca(&self.found.nitro.nsm.ca())
             .start()

@@ -98,7 +98,7 @@ output = { protect = "kms", key = "$customers", context = { purpose = "sums" }, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booted_enclave_makes_tokens_sums_and_receipts_within_its_sandbox() {
-    let wish = Wish { jobs: MORE_JOBS, ..Wish::default() };
+    let wish = Wish { jobs: MORE_JOBS, cpus: 2, ..Wish::default() };
     let Some(booted) = Booted::wished(wish).await else { return };
     let house = &booted.house;
     let mut client = house.client().await;
@@ -120,6 +120,13 @@ async fn a_booted_enclave_makes_tokens_sums_and_receipts_within_its_sandbox() {
     let (header, _) = parsed.unwrap();
     assert!(header.suite().is_signed());
     assert_eq!(header.encryption_context().get("strongroom-padding"), Some("iso7816-4"));
+
+    // Long enough for a thread of its own on the second processor.
+    let many = format!("name,city\n{}", "Ada Lovelace,London\n".repeat(60_000));
+    let message = house.encrypt(&house.customers, &ACME, many.as_bytes(), 64 << 10).await;
+    let summary = client.run(&job, message.as_slice(), tokio::io::sink()).await.unwrap();
+    assert_eq!(summary.proof.unwrap().job, "sums");
+    client.status().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,10 @@
 use std::process::Command;
 use std::sync::mpsc;
 
+use strongroom::manifest::Manifest;
+use strongroom::operation::{Helpers, Material, Operation};
+use strongroom_envelope::SecretBuf;
+
 /// Printed once the sandbox is up.
 pub const CONFINED: &str = "confined";
 
@@ -38,6 +42,7 @@ pub fn confined(deed: &str) -> ! {
         "blocking-threads" => runtime.block_on(blocking()),
         "panic-in-a-task" => runtime.block_on(panicking()),
         "timers" => runtime.block_on(timers()),
+        "aggregate-with-a-helper" => aggregate(),
         "connect-vsock" => runtime.block_on(connect_vsock()),
         "old-thread" => {
             go.send(()).unwrap();
@@ -130,6 +135,40 @@ async fn timers() -> i32 {
     0
 }
 
+/// An aggregate long enough that a thread of its own reads half of it.
+fn aggregate() -> i32 {
+    let job = r#"
+[[job]]
+name = "cities"
+operation = "aggregate"
+args = ["tenant"]
+input = { format = "csv", key = "$key", context = { purpose = "support", tenant = "{tenant}" } }
+aggregate = { group_by = ["city"], compute = { people = "count" }, min_group_size = 5 }
+output = { protect = "none" }
+"#;
+    let manifest = super::house::manifest(super::serving::KEY, super::serving::KEY);
+    let manifest = Manifest::parse(&(manifest + &job.replace("$key", super::serving::KEY)));
+    let manifest = manifest.unwrap();
+    let job = &manifest.jobs["cities"];
+    let limits = &manifest.limits;
+    let operation = Operation::new(&job.operation, &job.inputs, Material::None, limits).unwrap();
+    let mut operation = operation.with_helpers(&Helpers::new(1));
+    let (mut input, mut out) = (SecretBuf::new(), SecretBuf::new());
+    input.extend_from_slice(b"name,city\n");
+    let piece = "Ada Lovelace,London\n".repeat(10_000);
+    let mut threads = 0;
+    for _ in 0..20 {
+        input.extend_from_slice(piece.as_bytes());
+        operation.process(&mut input, &mut out).unwrap();
+        // What runs here is shown by the memory that the other reader has.
+        threads = threads.max(usize::from(operation.memory() > piece.len() / 2));
+    }
+    operation.finish(&mut input, &mut out).unwrap();
+    assert_eq!(threads, 1, "nobody helped");
+    assert_eq!(out.expose(), b"suppressed,city,people\nfalse,London,200000\n");
+    0
+}
+
 /// There need not be vsock on the machine of the tests; asking for it is allowed.
 async fn connect_vsock() -> i32 {
     let parent = strongroom::transport::Endpoint::Vsock { cid: 3, port: 8000 };
@@ -138,8 +177,14 @@ async fn connect_vsock() -> i32 {
     0
 }
 
-pub const HARMLESS: &[&str] =
-    &["allocate-on-many-threads", "blocking-threads", "panic-in-a-task", "timers", "connect-vsock"];
+pub const HARMLESS: &[&str] = &[
+    "allocate-on-many-threads",
+    "blocking-threads",
+    "panic-in-a-task",
+    "timers",
+    "connect-vsock",
+    "aggregate-with-a-helper",
+];
 
 /// Calls that end the process. All arguments are zero: the number is enough.
 pub const FORBIDDEN: &[(&str, i64)] = &[

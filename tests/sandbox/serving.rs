@@ -15,6 +15,9 @@ use strongroom_sim::kms::SimCredentials;
 
 use crate::house;
 
+/// The KMS key of all that is served.
+pub const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
 /// Where the serving process makes its socket.
 const SOCKET: &str = "STRONGROOM_TEST_SOCKET";
 
@@ -23,8 +26,7 @@ pub async fn listener(deed: &str) -> Option<(Arc<Service>, Listener)> {
     if deed != "serve" {
         return None;
     }
-    let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    let manifest = Manifest::parse(&house::manifest(key, key)).unwrap();
+    let manifest = Manifest::parse(&house::manifest(KEY, KEY)).unwrap();
     let nsm = Arc::new(SimNsm::builder().build().unwrap());
     // The parent's proxy, as in the enclave. Nobody answers there.
     let proxy = Endpoint::Vsock { cid: 3, port: 8000 };
@@ -130,8 +132,7 @@ fn message_key() -> (strongroom_envelope::DataKey, strongroom_envelope::esdk::En
     let key = strongroom_envelope::DataKey::from_slice(&[7; 32]).unwrap();
     let encrypted = strongroom_envelope::esdk::EncryptedDataKey {
         provider_id: "aws-kms".into(),
-        provider_info:
-            b"arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".to_vec(),
+        provider_info: KEY.as_bytes().to_vec(),
         ciphertext: vec![9; 180],
     };
     (key, encrypted)
