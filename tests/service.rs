@@ -43,8 +43,6 @@ mod fields;
 mod formats;
 #[path = "service/held_back.rs"]
 mod held_back;
-#[path = "service/hostile_parent.rs"]
-mod hostile_parent;
 #[path = "service/joins.rs"]
 mod joins;
 #[path = "service/kept_keys.rs"]

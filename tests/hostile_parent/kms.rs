@@ -1,5 +1,4 @@
-//! A parent that does not play fair: each test carries its attack out against
-//! the running service, and is named after what must hold.
+//! A parent that answers for KMS, leads elsewhere, or swaps keys and contexts.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -1,0 +1,1 @@
+//! Malformed, downgraded and ambiguous ciphertexts: one answer for all of them.

@@ -1,0 +1,1 @@
+//! Inputs that are meant to take the service down; strangers who connect.

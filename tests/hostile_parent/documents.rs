@@ -1,0 +1,1 @@
+//! Attestation documents that are old, forged or another enclave's; clock and randomness.

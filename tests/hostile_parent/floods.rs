@@ -1,0 +1,1 @@
+//! Lengths that nobody sends, connections without end, keys without end.

@@ -1,0 +1,1 @@
+//! What leaves the enclave beside results: errors, logs, counters, sizes, times.

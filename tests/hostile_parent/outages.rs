@@ -1,0 +1,1 @@
+//! Credentials withheld or swapped, a proxy that throttles, resets, delays or garbles.

@@ -1,0 +1,1 @@
+//! Results sealed to whom the manifest does not name.

@@ -1,0 +1,1 @@
+//! Streams that are cut, reordered, repeated or spliced.
