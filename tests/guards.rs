@@ -1,6 +1,8 @@
-//! The simulator is not in the product: not in its graph, not in its binary.
+//! What is in the product: nothing of the simulator, no oracle, and nothing that
+//! docs/dependencies.md does not announce.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -115,4 +117,63 @@ fn no_job_can_reach_a_raw_keyring() {
         assert!(!text.contains("keyring"), "{} names a keyring", path.display());
     }
     assert!(root.join("crates/envelope/src/keyring.rs").exists(), "the guard has nothing to guard");
+}
+
+/// Names of the graph for the image's targets, with their features.
+fn production_graph() -> BTreeMap<String, BTreeSet<String>> {
+    let mut versions = BTreeMap::<(String, String), BTreeSet<String>>::new();
+    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"] {
+        let what = ["tree", "--offline", "-p", "strongroom", "-e", "normal,build"];
+        let how = ["--target", target, "--prefix", "none", "-f", "{p}|{f}"];
+        for line in cargo(&[what, how].concat()).lines() {
+            let (package, features) = line.split_once('|').unwrap();
+            let mut words = package.split(' ');
+            let (name, version) = (words.next().unwrap(), words.next().unwrap());
+            if name.starts_with("strongroom") {
+                continue;
+            }
+            let features = features.trim_end_matches(" (*)").split(',');
+            let key = (name.to_owned(), version.trim_start_matches('v').to_owned());
+            let known = versions.entry(key).or_default();
+            known.extend(features.filter(|feature| !feature.is_empty()).map(str::to_owned));
+        }
+    }
+    let count = |name: &str| versions.keys().filter(|(other, _)| other == name).count();
+    let label = |(name, version): &(String, String)| match count(name) {
+        1 => name.clone(),
+        _ => format!("{name} {}", version.split('.').next().unwrap()),
+    };
+    versions.iter().map(|(key, features)| (label(key), features.clone())).collect()
+}
+
+/// The rows of docs/dependencies.md.
+fn announced() -> BTreeMap<String, BTreeSet<String>> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dependencies.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut rows = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, why, keeper, features] = cells.as_slice() else { panic!("{line}") };
+        assert!(!why.is_empty() && !keeper.is_empty(), "{name} has no reason or no keeper");
+        let features = features.split(", ").map(|feature| feature.trim_matches('`').to_owned());
+        let features = features.filter(|feature| feature != "–").collect();
+        let twice = rows.insert(name.trim_matches('`').to_owned(), features);
+        assert!(twice.is_none(), "{name} stands there twice");
+    }
+    rows
+}
+
+#[test]
+fn no_crate_and_no_feature_enters_the_production_graph_unannounced() {
+    let (graph, page) = (production_graph(), announced());
+    let difference = |of: &BTreeMap<String, BTreeSet<String>>, from: &BTreeMap<_, _>| {
+        let all = of.iter().filter(|(name, features)| from.get(*name) != Some(*features));
+        all.map(|(name, features)| format!("{name} {features:?}")).collect::<Vec<_>>()
+    };
+    let (new, old) = (difference(&graph, &page), difference(&page, &graph));
+    assert!(
+        new.is_empty() && old.is_empty(),
+        "docs/dependencies.md does not say what is built: in the graph {new:#?}, on the page {old:#?}"
+    );
+    assert!(graph.len() > 100, "the graph was not read: {graph:?}");
 }
